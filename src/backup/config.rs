@@ -1,0 +1,144 @@
+//! What the user wants of a base backup, with all cross-checks already made.
+
+use std::path::PathBuf;
+
+use crate::pg::TablespaceMappings;
+
+/// Everything that decides how a base backup is taken, but for the server's address.
+#[derive(Clone, Debug)]
+pub struct BackupConfig {
+    /// Where the backup goes, and in which format.
+    pub target: Target,
+    /// How the WAL that makes the backup consistent is got.
+    pub wal: WalMethod,
+    /// How the server makes the checkpoint with which the backup starts.
+    pub checkpoint: Checkpoint,
+    /// The backup's label, kept in `backup_label`.
+    pub label: String,
+    /// Whether the server adds up the sizes of all files first, which progress needs.
+    pub size_estimate: SizeEstimate,
+    /// Whether the server checks the checksums of the pages that it sends.
+    pub page_checksums: PageChecksums,
+    /// Which manifest is asked for; without one, nothing can be compared.
+    pub manifest: ManifestRequest,
+    /// Whether everything is brought to stable storage before success is reported.
+    pub durability: Durability,
+    /// What happens to an unfinished backup.
+    pub on_failure: OnFailure,
+    /// Whether large files may be written round the page cache.
+    pub direct_io: DirectIo,
+}
+
+/// Where the backup goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A data directory that a server can start from.
+    Plain {
+        /// The data directory; created, or empty.
+        directory: PathBuf,
+        /// Where the tablespaces go.
+        tablespaces: TablespaceMappings,
+        /// Where `pg_wal` goes, if not into the data directory: an absolute path.
+        wal_directory: Option<PathBuf>,
+    },
+    /// A directory with one tar file a tablespace.
+    Tar {
+        /// The directory; created, or empty.
+        directory: PathBuf,
+    },
+    /// `base.tar` on standard output.
+    Stdout,
+}
+
+/// How the needed WAL is got.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WalMethod {
+    /// Not at all: the user has an archive. The server waits until it archived the last segment.
+    None,
+    /// By the server, at the end of `base.tar`.
+    Fetch,
+    /// Over a second connection while the backup runs.
+    Stream(SlotChoice),
+}
+
+/// The replication slot that holds the WAL while it is streamed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SlotChoice {
+    /// A temporary slot that vanishes with the connection.
+    Temporary,
+    /// A slot that exists.
+    Existing(String),
+    /// A slot that is created, and left behind also when the backup fails.
+    Create(String),
+    /// None: the server may recycle WAL that was not sent yet.
+    None,
+}
+
+/// How the starting checkpoint is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checkpoint {
+    /// As fast as the server can.
+    Fast,
+    /// Spread over the time of an ordinary checkpoint.
+    Spread,
+}
+
+/// Whether the server is asked for an estimate of the size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SizeEstimate {
+    /// The server looks at all files before it sends the first.
+    Ask,
+    /// The server starts at once; there is no total for the progress.
+    Skip,
+}
+
+/// Whether the server verifies page checksums while it reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PageChecksums {
+    /// It does, and reports what it found in notices and an error at the end.
+    Verify,
+    /// It sends the pages unseen.
+    Ignore,
+}
+
+/// Which manifest the server is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ManifestRequest {
+    /// None.
+    None,
+    /// One with checksums of the named algorithm, `None` for the server's default. The name is
+    /// the server's to check.
+    Checksums {
+        /// The algorithm's name as the user typed it.
+        algorithm: Option<String>,
+        /// Whether all names are written in hexadecimal.
+        force_encode: bool,
+    },
+}
+
+/// Whether the backup is synced to stable storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Every file and directory is synced before the backup counts as complete.
+    Sync,
+    /// The operating system writes it when it likes.
+    NoSync,
+}
+
+/// What becomes of the files of a backup that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFailure {
+    /// Everything that was created is removed.
+    CleanUp,
+    /// Everything stays for inspection.
+    Keep,
+}
+
+/// Whether large files are written with direct I/O.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DirectIo {
+    /// Where the file system supports it.
+    Auto,
+    /// Never.
+    Off,
+}

@@ -1,0 +1,112 @@
+//! What an operation tells while it runs. The operation never prints: `cli` implements [`Reporter`]
+//! and reads the counters of [`Progress`].
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::pg::{Lsn, TimelineId};
+use crate::protocol::ServerMessage;
+
+/// Something that happened, in the order in which it happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// BASE_BACKUP was sent; the server begins its checkpoint, which may take minutes.
+    WaitingForCheckpoint,
+    /// The checkpoint is done.
+    CheckpointCompleted,
+    /// The WAL position at which the backup starts; not with [`super::WalMethod::None`].
+    WalStart(Lsn, TimelineId),
+    /// The connection that streams the WAL is about to be made.
+    StartingWalReceiver,
+    /// A temporary replication slot was created.
+    CreatedTemporarySlot(String),
+    /// A permanent replication slot was created.
+    CreatedSlot(String),
+    /// The first bytes of the backup are about to come.
+    ReceivingStarted,
+    /// An archive of a tablespace begins: the path that is written or filled.
+    ArchiveStarted(PathBuf),
+    /// An archive is complete.
+    ArchiveCompleted,
+    /// All data are received.
+    ReceivingCompleted,
+    /// The WAL position that must be reached for the backup to be consistent.
+    WalEnd(Lsn),
+    /// The data are complete; the WAL stream has not reached the end position yet.
+    WaitingForWal,
+    /// The connection that streams the WAL broke; it is made again.
+    WalStreamBroken {
+        /// What went wrong.
+        reason: String,
+        /// Everything before this position is received.
+        resume_at: Lsn,
+    },
+    /// The last files are being synced.
+    Syncing,
+    /// The backup is complete but for the name of its manifest.
+    RenamingManifest,
+    /// The backup is complete.
+    Completed,
+    /// The server sent a notice or a warning.
+    Notice(ServerMessage),
+    /// Something of a failed run is being removed or deliberately left.
+    CleanUp(CleanUp),
+}
+
+/// A step of clearing away a failed run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CleanUp {
+    /// A directory that was created is removed.
+    Removing(DirectoryRole, PathBuf),
+    /// The contents of a directory that was empty before are removed.
+    RemovingContents(DirectoryRole, PathBuf),
+    /// The user asked to keep everything.
+    Kept(DirectoryRole, PathBuf),
+    /// Something could not be removed.
+    Failed(String),
+}
+
+/// What a directory is to the backup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DirectoryRole {
+    /// The data directory, or the directory of the tar files.
+    Data,
+    /// The directory given for WAL.
+    Wal,
+    /// A tablespace's directory.
+    Tablespace,
+}
+
+/// Hears of events. Called from the task that drives the backup.
+pub trait Reporter {
+    /// Takes an event.
+    fn report(&self, event: Event);
+}
+
+/// Counters of a running backup, read by the terminal while the operation adds to them.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Bytes of archives received, before any compression.
+    pub received_bytes: AtomicU64,
+    /// The server's estimate of all archives' bytes; 0 while unknown.
+    pub total_bytes: AtomicU64,
+    /// Archives completely received.
+    pub tablespaces_done: AtomicU64,
+    /// Archives in all; 0 while unknown.
+    pub tablespaces_total: AtomicU64,
+    /// Bytes of WAL received over the second connection.
+    pub wal_bytes: AtomicU64,
+}
+
+impl Progress {
+    /// Reads a counter.
+    pub fn read(counter: &AtomicU64) -> u64 {
+        // Relaxed is enough: a counter orders nothing but itself.
+        counter.load(Ordering::Relaxed)
+    }
+
+    /// Adds to a counter.
+    pub fn add(counter: &AtomicU64, amount: u64) {
+        counter.fetch_add(amount, Ordering::Relaxed);
+    }
+}

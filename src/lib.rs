@@ -1,0 +1,37 @@
+//! pgsiphon takes online base backups of PostgreSQL servers over the replication protocol, checks
+//! every byte while it arrives and leaves nothing half written under a final name.
+//!
+//! # Layers
+//!
+//! Imports only go down this list; modules of one layer do not import each other.
+//!
+//! | layer | module | what it is |
+//! |---|---|---|
+//! | 5 | [`cli`] | arguments, terminal, signals, exit codes: the only place that prints |
+//! | 4 | [`backup`] | a base backup: prepare, receive, finish |
+//! | 3 | [`wal`] | streaming WAL: session driver, segments, history files |
+//! | 2 | [`net`] | connecting, authentication, framed reads (tokio) |
+//! | 2 | [`storage`] | files: direct and buffered writers, extraction, durable names, clean-up |
+//! | 2 | [`pipeline`] | a named thread behind a bounded queue; knows nothing of PostgreSQL |
+//! | 1 | [`protocol`] | frames, start-up and authentication, replication commands, sub-protocols |
+//! | 1 | [`archive`] | tar as a push stream |
+//! | 1 | [`manifest`] | `backup_manifest`: reading it and comparing it with what was received |
+//! | 0 | [`pg`] | vocabulary: positions, timelines, segments, versions, checksums, tablespaces |
+//!
+//! # Invariants
+//!
+//! - Layers 0 and 1 are pure: bytes and time in, values out. No socket, file, environment or clock.
+//! - Every queue and buffer has a named bound; backpressure reaches the server through its socket.
+//! - A file name without a suffix means complete; `backup_manifest` gets its name last.
+//! - Nothing that this program did not create is ever deleted.
+
+pub mod archive;
+pub mod backup;
+pub mod cli;
+pub mod manifest;
+pub mod net;
+pub mod pg;
+pub mod pipeline;
+pub mod protocol;
+pub mod storage;
+pub mod wal;

@@ -1,0 +1,18 @@
+//! PostgreSQL's vocabulary as types that cannot hold invalid values. Pure; imports nothing.
+
+mod checksum;
+mod lsn;
+mod member_path;
+mod segment;
+mod tablespace;
+mod version;
+
+pub use checksum::{ChecksumAlgorithm, Digest, Digester};
+pub use lsn::{Lsn, ParseLsnError};
+pub use member_path::{MemberPath, UnsafePath};
+pub use segment::{
+    InvalidSegmentSize, InvalidTimeline, SegmentNumber, TimelineId, WalSegmentSize,
+    history_file_name,
+};
+pub use tablespace::{Oid, Tablespace, TablespaceLocation, TablespaceMappings, canonicalize};
+pub use version::{InvalidVersion, ServerVersion};
