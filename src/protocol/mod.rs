@@ -1,5 +1,26 @@
-//! The replication protocol as pure state machines: bytes in, events and bytes out.
+//! The replication protocol as pure state machines: bytes and time in, events and bytes out.
+//!
+//! Follows the protocol chapter of the PostgreSQL manual ("Frontend/Backend Protocol", "Streaming
+//! Replication Protocol") for servers 13 to 18. In reading order: [`Frame`] is an undecoded unit,
+//! [`Message`] a decoded one, [`Startup`] gets a session going, [`SimpleQuery`] collects a small
+//! command's rows, [`command`] writes the commands, [`BaseBackupStream`] and [`WalStream`] follow the
+//! two long answers.
 
+mod backup;
+pub mod command;
+mod error;
+mod frame;
+mod message;
+mod query;
 mod server_message;
+mod startup;
+mod wal;
 
+pub use backup::{BackupEvent, BaseBackupStream, ManifestExpected};
+pub use error::ProtocolError;
+pub use frame::{FRAME_SIZE_MAX, Frame, poll_frame};
+pub use message::{Message, Row};
+pub use query::SimpleQuery;
 pub use server_message::ServerMessage;
+pub use startup::{Session, Startup, StartupError};
+pub use wal::{FlushReports, WalEvent, WalStream, WalStreamConfig, WallClock};

@@ -1,0 +1,274 @@
+//! Start-up and authentication (protocol chapter "Message Flow", sections Start-up and SASL).
+
+use std::fmt;
+
+use bytes::BytesMut;
+use fallible_iterator::FallibleIterator as _;
+use postgres_protocol::authentication::md5_hash;
+use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, ScramSha256};
+use postgres_protocol::message::backend::{AuthenticationSaslBody, Message as Parsed};
+use postgres_protocol::message::frontend;
+
+use super::message::parse;
+use super::{Frame, ProtocolError, ServerMessage};
+use crate::pg::ServerVersion;
+
+/// NegotiateProtocolVersion, which postgres-protocol's parser does not know.
+const NEGOTIATE_PROTOCOL_VERSION_TAG: u8 = b'v';
+
+/// The most SCRAM iterations that are computed. Servers use 4,096 unless told otherwise; a hostile one
+/// could name a number that keeps a core busy for an hour.
+const SCRAM_ITERATIONS_MAX: u32 = 10_000_000;
+
+/// Why no session came about.
+#[derive(Debug, thiserror::Error)]
+pub enum StartupError {
+    /// The server refused.
+    #[error("{0}")]
+    Server(Box<ServerMessage>),
+    /// The server wants a password and there is none.
+    #[error("fe_sendauth: no password supplied")]
+    PasswordRequired,
+    /// The server wants a method of authentication that is not supported.
+    #[error("{0}")]
+    UnsupportedMethod(String),
+    /// The SCRAM exchange went wrong; the server may not be the one that knows the password.
+    #[error("could not complete SCRAM authentication: {0}")]
+    Scram(std::io::Error),
+    /// A start-up parameter cannot be sent, because it contains a zero byte.
+    #[error("could not send startup packet: {0}")]
+    Parameter(std::io::Error),
+    /// The server does not speak the protocol.
+    #[error("{0}")]
+    Protocol(#[from] ProtocolError),
+    /// What the server said of itself is missing or not usable.
+    #[error("{0}")]
+    Unusable(String),
+}
+
+/// An established session, as far as the server described it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// The server's version.
+    pub server_version: ServerVersion,
+    /// The version as the server spells it, for messages.
+    pub server_version_text: String,
+    /// The process that serves the session; poolers give any number, also negative ones.
+    pub backend_pid: i32,
+}
+
+/// Gets a session going: feed it the server's frames and send what it writes.
+pub struct Startup {
+    user: String,
+    password: Option<Vec<u8>>,
+    state: State,
+    server_version: Option<String>,
+    integer_datetimes: Option<String>,
+    backend_pid: i32,
+}
+
+enum State {
+    WaitingForAuthentication,
+    /// A password was sent.
+    WaitingForVerdict,
+    WaitingForScramChallenge(Box<ScramSha256>),
+    WaitingForScramOutcome(Box<ScramSha256>),
+    ScramFinished,
+    WaitingForReady,
+}
+
+impl fmt::Debug for Startup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Startup").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+impl Startup {
+    /// Writes the start-up packet and waits for the server's answer. `parameters` must hold `user`.
+    ///
+    /// # Errors
+    /// If a parameter contains a zero byte.
+    pub fn begin(
+        parameters: &[(String, String)],
+        password: Option<&[u8]>,
+        out: &mut BytesMut,
+    ) -> Result<Self, StartupError> {
+        let pairs = parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        frontend::startup_message(pairs, out).map_err(StartupError::Parameter)?;
+        let user = parameters.iter().find(|(name, _)| name == "user");
+        Ok(Startup {
+            user: user.map(|(_, value)| value.clone()).unwrap_or_default(),
+            password: password.map(<[u8]>::to_vec),
+            state: State::WaitingForAuthentication,
+            server_version: None,
+            integer_datetimes: None,
+            backend_pid: 0,
+        })
+    }
+
+    /// Takes the server's next frame, writes the answer it asks for, and returns the session when the
+    /// server is ready for commands. Notices are passed over.
+    ///
+    /// # Errors
+    /// Any [`StartupError`]; the connection is of no use after it.
+    pub fn handle_frame(
+        &mut self,
+        frame: Frame,
+        out: &mut BytesMut,
+    ) -> Result<Option<Session>, StartupError> {
+        let tag = frame.tag();
+        if tag == NEGOTIATE_PROTOCOL_VERSION_TAG {
+            // We ask for 3.0, which every server speaks; what it could not use is of no interest.
+            return Ok(None);
+        }
+        match (parse(&frame)?, &self.state) {
+            (Parsed::ErrorResponse(body), _) => {
+                let message = ServerMessage::from_fields(body.fields())
+                    .map_err(|source| ProtocolError::Malformed { tag, source })?;
+                Err(StartupError::Server(Box::new(message)))
+            }
+            (Parsed::NoticeResponse(_), _) => Ok(None),
+            (Parsed::ParameterStatus(body), State::WaitingForReady) => {
+                let read = body.name().and_then(|name| Ok((name, body.value()?)));
+                let (name, value) =
+                    read.map_err(|source| ProtocolError::Malformed { tag, source })?;
+                self.handle_parameter(name, value);
+                Ok(None)
+            }
+            (Parsed::BackendKeyData(body), State::WaitingForReady) => {
+                self.backend_pid = body.process_id();
+                Ok(None)
+            }
+            (Parsed::ReadyForQuery(_), State::WaitingForReady) => self.session().map(Some),
+            (_, State::WaitingForReady) => {
+                Err(ProtocolError::Unexpected { tag, expected: "the end of start-up" }.into())
+            }
+            (message, _) => self.handle_authentication(tag, message, out).map(|()| None),
+        }
+    }
+
+    fn handle_authentication(
+        &mut self,
+        tag: u8,
+        message: Parsed,
+        out: &mut BytesMut,
+    ) -> Result<(), StartupError> {
+        let state = std::mem::replace(&mut self.state, State::WaitingForVerdict);
+        self.state = match (message, state) {
+            (
+                Parsed::AuthenticationOk,
+                State::WaitingForAuthentication | State::WaitingForVerdict | State::ScramFinished,
+            ) => State::WaitingForReady,
+            (Parsed::AuthenticationCleartextPassword, State::WaitingForAuthentication) => {
+                send_password(self.password()?, out)?;
+                State::WaitingForVerdict
+            }
+            (Parsed::AuthenticationMd5Password(body), State::WaitingForAuthentication) => {
+                let hash = md5_hash(self.user.as_bytes(), self.password()?, body.salt());
+                send_password(hash.as_bytes(), out)?;
+                State::WaitingForVerdict
+            }
+            (Parsed::AuthenticationSasl(body), State::WaitingForAuthentication) => {
+                State::WaitingForScramChallenge(Box::new(self.begin_scram(&body, out)?))
+            }
+            (
+                Parsed::AuthenticationSaslContinue(body),
+                State::WaitingForScramChallenge(mut scram),
+            ) => {
+                check_iterations(body.data())?;
+                scram.update(body.data()).map_err(StartupError::Scram)?;
+                frontend::sasl_response(scram.message(), out).map_err(StartupError::Scram)?;
+                State::WaitingForScramOutcome(scram)
+            }
+            (Parsed::AuthenticationSaslFinal(body), State::WaitingForScramOutcome(mut scram)) => {
+                scram.finish(body.data()).map_err(StartupError::Scram)?;
+                State::ScramFinished
+            }
+            (message, _) => return Err(refusal(tag, &message)),
+        };
+        Ok(())
+    }
+
+    fn password(&self) -> Result<&[u8], StartupError> {
+        self.password.as_deref().filter(|p| !p.is_empty()).ok_or(StartupError::PasswordRequired)
+    }
+
+    fn begin_scram(
+        &self,
+        body: &AuthenticationSaslBody,
+        out: &mut BytesMut,
+    ) -> Result<ScramSha256, StartupError> {
+        let offered = body
+            .mechanisms()
+            .any(|mechanism| Ok(mechanism == SCRAM_SHA_256))
+            .map_err(StartupError::Scram)?;
+        if !offered {
+            let text = "none of the server's SASL authentication mechanisms are supported";
+            return Err(StartupError::UnsupportedMethod(text.to_owned()));
+        }
+        let scram = ScramSha256::new(self.password()?, ChannelBinding::unsupported());
+        frontend::sasl_initial_response(SCRAM_SHA_256, scram.message(), out)
+            .map_err(StartupError::Scram)?;
+        Ok(scram)
+    }
+
+    fn handle_parameter(&mut self, name: &str, value: &str) {
+        match name {
+            "server_version" => self.server_version = Some(value.to_owned()),
+            "integer_datetimes" => self.integer_datetimes = Some(value.to_owned()),
+            _ => {}
+        }
+    }
+
+    fn session(&mut self) -> Result<Session, StartupError> {
+        match self.integer_datetimes.as_deref() {
+            Some("on") => {}
+            Some(_) => {
+                let text = "\"integer_datetimes\" compile flag does not match server";
+                return Err(StartupError::Unusable(text.to_owned()));
+            }
+            None => {
+                let text = "could not determine server setting for \"integer_datetimes\"";
+                return Err(StartupError::Unusable(text.to_owned()));
+            }
+        }
+        let text = self.server_version.take().unwrap_or_default();
+        let server_version =
+            text.parse().map_err(|error| StartupError::Unusable(format!("{error}")))?;
+        Ok(Session { server_version, server_version_text: text, backend_pid: self.backend_pid })
+    }
+}
+
+fn send_password(password: &[u8], out: &mut BytesMut) -> Result<(), StartupError> {
+    frontend::password_message(password, out).map_err(StartupError::Parameter)
+}
+
+/// Refuses a SCRAM challenge (`r=nonce,s=salt,i=count`) that would take for ever to answer.
+fn check_iterations(challenge: &[u8]) -> Result<(), StartupError> {
+    let count = challenge
+        .split(|&byte| byte == b',')
+        .find_map(|attribute| attribute.strip_prefix(b"i="))
+        .and_then(|digits| std::str::from_utf8(digits).ok()?.parse::<u32>().ok());
+    match count {
+        Some(1..=SCRAM_ITERATIONS_MAX) => Ok(()),
+        _ => {
+            let text = "malformed SCRAM message (invalid iteration count)";
+            Err(StartupError::UnsupportedMethod(text.to_owned()))
+        }
+    }
+}
+
+fn refusal(tag: u8, message: &Parsed) -> StartupError {
+    let method = match message {
+        Parsed::AuthenticationKerberosV5 => "Kerberos 5 authentication not supported",
+        Parsed::AuthenticationGss | Parsed::AuthenticationGssContinue(_) => {
+            "GSSAPI authentication not supported"
+        }
+        Parsed::AuthenticationSspi => "SSPI authentication not supported",
+        Parsed::AuthenticationScmCredential => "SCM credential authentication not supported",
+        _ => {
+            return ProtocolError::Unexpected { tag, expected: "authentication" }.into();
+        }
+    };
+    StartupError::UnsupportedMethod(method.to_owned())
+}

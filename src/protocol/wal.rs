@@ -1,0 +1,290 @@
+//! The answer to START_REPLICATION (protocol chapter "Streaming Replication Protocol"): a stream of WAL
+//! in one direction and of status updates in the other.
+//!
+//! ```text
+//! server  'w'  start i64, end of the server's WAL i64, clock i64, bytes
+//!         'k'  end of the server's WAL i64, clock i64, reply wanted u8
+//! client  'r'  written i64, flushed i64, applied i64, clock i64, reply wanted u8
+//! ```
+
+use std::time::{Duration, Instant};
+
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use postgres_protocol::message::frontend;
+
+use super::{Message, ProtocolError, Row, ServerMessage};
+use crate::pg::{Lsn, TimelineId};
+
+const COMMAND: &str = "START_REPLICATION";
+
+/// Rows in the answer at the end of a timeline; more would be a hostile server's.
+const ROWS_MAX: usize = 1;
+
+/// The server's and the client's clocks in messages: microseconds since 2000-01-01 UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WallClock(pub i64);
+
+/// What the WAL stream tells.
+#[derive(Clone, Debug)]
+pub enum WalEvent {
+    /// The server streams; nothing is received yet.
+    Started,
+    /// The next bytes of the log.
+    Data {
+        /// The position of the first byte; directly behind the bytes before.
+        start: Lsn,
+        /// The bytes.
+        bytes: Bytes,
+    },
+    /// Something the user should see.
+    Notice(Box<ServerMessage>),
+    /// The timeline ends here; the server names the next one and where it begins.
+    TimelineEnded {
+        /// The next timeline.
+        next: TimelineId,
+        /// Its first position.
+        start: Lsn,
+    },
+    /// The stream ended as the client wished and the server is ready for commands.
+    Stopped,
+    /// The server shut down, in good order.
+    ServerShutDown,
+}
+
+/// Whether flushed positions are told to the server; they move the slot that is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlushReports {
+    /// As they become known.
+    Send,
+    /// Never: the server sees 0, "no statement".
+    Withhold,
+}
+
+/// How a stream is followed.
+#[derive(Clone, Copy, Debug)]
+pub struct WalStreamConfig {
+    /// The position that was asked for.
+    pub start: Lsn,
+    /// How often a status update is sent without need; `None` for never.
+    pub status_interval: Option<Duration>,
+    /// Whether flushed positions are reported.
+    pub flush_reports: FlushReports,
+}
+
+/// Follows the server's answer to START_REPLICATION.
+#[derive(Debug)]
+pub struct WalStream {
+    config: WalStreamConfig,
+    state: State,
+    /// Everything before this is received.
+    received: Lsn,
+    /// Everything before this is on stable storage, as far as the caller said.
+    flushed: Lsn,
+    status_due: bool,
+    next_status: Option<Instant>,
+    copy_done_due: bool,
+    rows: Vec<Row>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    WaitingForCopy,
+    Streaming,
+    /// The client ended the stream; data still under way are dropped.
+    Stopping,
+    /// The server ended the stream; the next timeline follows.
+    WaitingForTimeline,
+    /// Both directions are closed.
+    WaitingForReady,
+    Ended,
+}
+
+impl WalStream {
+    /// Waits for the answer to a START_REPLICATION that was sent.
+    pub fn new(config: WalStreamConfig) -> Self {
+        WalStream {
+            config,
+            state: State::WaitingForCopy,
+            received: config.start,
+            flushed: Lsn::INVALID,
+            status_due: false,
+            next_status: None,
+            copy_done_due: false,
+            rows: Vec::new(),
+        }
+    }
+
+    /// Returns the position before which everything is received.
+    pub fn received(&self) -> Lsn {
+        self.received
+    }
+
+    /// Notes that everything before `flushed` is on stable storage.
+    pub fn handle_flushed(&mut self, flushed: Lsn) {
+        self.flushed = self.flushed.max(flushed);
+    }
+
+    /// Ends the stream: [`Self::poll_transmit`] writes CopyDone, and what still comes is dropped.
+    pub fn handle_stop(&mut self) {
+        if self.state == State::Streaming {
+            self.state = State::Stopping;
+            self.copy_done_due = true;
+            self.status_due = true;
+        }
+    }
+
+    /// Notes that time passed; a status update may be due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.next_status.is_some_and(|due| due <= now) {
+            self.status_due = true;
+        }
+    }
+
+    /// Returns when [`Self::handle_timeout`] wants to be called.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.next_status
+    }
+
+    /// Writes what the client has to send; says whether there was anything.
+    pub fn poll_transmit(&mut self, now: Instant, clock: WallClock, out: &mut BytesMut) -> bool {
+        let before = out.len();
+        if std::mem::take(&mut self.status_due) {
+            self.write_status(clock, out);
+            self.next_status = self.config.status_interval.map(|interval| now + interval);
+        }
+        if std::mem::take(&mut self.copy_done_due) {
+            frontend::copy_done(out);
+        }
+        out.len() > before
+    }
+
+    /// Takes the server's next message and returns what it tells, if anything.
+    ///
+    /// # Errors
+    /// The server's error, or a message that breaks the rules of the stream.
+    pub fn handle_message(&mut self, message: Message) -> Result<Option<WalEvent>, ProtocolError> {
+        match (self.state, message) {
+            (State::Streaming, Message::CopyData(payload)) => self.handle_copy_data(payload),
+            (State::Stopping, Message::CopyData(_)) => Ok(None),
+            (_, Message::Notice(message)) => Ok(Some(WalEvent::Notice(message))),
+            (_, Message::ParameterStatus { .. }) => Ok(None),
+            (State::WaitingForCopy, Message::CopyBoth) => {
+                self.state = State::Streaming;
+                // The first status tells the server at once that someone listens.
+                self.status_due = true;
+                Ok(Some(WalEvent::Started))
+            }
+            (State::Stopping, Message::CopyDone) => {
+                self.state = State::WaitingForReady;
+                Ok(None)
+            }
+            (State::Streaming, Message::CopyDone) => {
+                self.state = State::WaitingForTimeline;
+                self.copy_done_due = true;
+                Ok(None)
+            }
+            // A shutdown ends the stream without CopyDone.
+            (State::Streaming | State::Stopping, Message::CommandComplete(_)) => {
+                self.state = State::Ended;
+                Ok(Some(WalEvent::ServerShutDown))
+            }
+            (State::WaitingForCopy, Message::RowDescription) => {
+                // The position asked for is exactly where the timeline ends.
+                self.state = State::WaitingForTimeline;
+                Ok(None)
+            }
+            (State::WaitingForTimeline, Message::RowDescription) => Ok(None),
+            (State::WaitingForTimeline, Message::DataRow(row)) if self.rows.len() < ROWS_MAX => {
+                self.rows.push(row);
+                Ok(None)
+            }
+            (State::WaitingForTimeline | State::WaitingForReady, Message::CommandComplete(_)) => {
+                Ok(None)
+            }
+            (State::WaitingForTimeline, Message::ReadyForQuery) => {
+                self.state = State::Ended;
+                self.timeline_end().map(Some)
+            }
+            (State::WaitingForReady, Message::ReadyForQuery) => {
+                self.state = State::Ended;
+                Ok(Some(WalEvent::Stopped))
+            }
+            (state, message) => Err(message.unexpected(state.expected())),
+        }
+    }
+
+    fn handle_copy_data(&mut self, mut payload: Bytes) -> Result<Option<WalEvent>, ProtocolError> {
+        let size = payload.len();
+        let too_small = |_| ProtocolError::WalStream(format!("streaming header too small: {size}"));
+        match payload.try_get_u8().map_err(too_small)? {
+            b'w' => {
+                let start = Lsn::new(payload.try_get_u64().map_err(too_small)?);
+                let _server_end = payload.try_get_u64().map_err(too_small)?;
+                let _server_clock = payload.try_get_u64().map_err(too_small)?;
+                self.advance(start, payload.len())?;
+                Ok(Some(WalEvent::Data { start, bytes: payload }))
+            }
+            b'k' => {
+                let _server_end = payload.try_get_u64().map_err(too_small)?;
+                let _server_clock = payload.try_get_u64().map_err(too_small)?;
+                self.status_due |= payload.try_get_u8().map_err(too_small)? != 0;
+                Ok(None)
+            }
+            kind => Err(ProtocolError::WalStream(format!(
+                "unrecognized streaming header: \"{}\"",
+                char::from(kind).escape_default()
+            ))),
+        }
+    }
+
+    fn advance(&mut self, start: Lsn, size: usize) -> Result<(), ProtocolError> {
+        let expected = self.received;
+        if start != expected {
+            return Err(ProtocolError::WalStream(format!(
+                "got WAL data at {start}, expected {expected}"
+            )));
+        }
+        self.received = start.checked_add(size as u64).ok_or_else(|| {
+            ProtocolError::WalStream(format!("WAL data at {start} leave the address space"))
+        })?;
+        Ok(())
+    }
+
+    fn timeline_end(&mut self) -> Result<WalEvent, ProtocolError> {
+        let row = self
+            .rows
+            .pop()
+            .ok_or_else(|| ProtocolError::answer(COMMAND, "the next timeline is missing"))?;
+        Ok(WalEvent::TimelineEnded {
+            next: row.parse(0, COMMAND, "next_tli")?,
+            start: row.parse(1, COMMAND, "next_tli_startpos")?,
+        })
+    }
+
+    fn write_status(&self, clock: WallClock, out: &mut BytesMut) {
+        let flushed = match self.config.flush_reports {
+            FlushReports::Send => self.flushed,
+            FlushReports::Withhold => Lsn::INVALID,
+        };
+        out.put_u8(b'd');
+        out.put_i32(4 + 1 + 4 * 8 + 1);
+        out.put_u8(b'r');
+        out.put_u64(self.received.offset());
+        out.put_u64(flushed.offset());
+        out.put_u64(Lsn::INVALID.offset());
+        out.put_i64(clock.0);
+        out.put_u8(0);
+    }
+}
+
+impl State {
+    /// Says what would be in order, for error messages.
+    fn expected(self) -> &'static str {
+        match self {
+            State::WaitingForCopy => "the WAL stream",
+            State::Streaming | State::Stopping => "WAL",
+            State::WaitingForTimeline => "the next timeline",
+            State::WaitingForReady | State::Ended => "the end of the WAL stream",
+        }
+    }
+}
