@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::pg::{Lsn, TimelineId};
 use crate::protocol::ServerMessage;
+pub use crate::storage::{CleanUp, DirectoryRole};
 
 /// Something that happened, in the order in which it happened.
 #[derive(Clone, Debug)]
@@ -51,30 +52,6 @@ pub enum Event {
     Notice(ServerMessage),
     /// Something of a failed run is being removed or deliberately left.
     CleanUp(CleanUp),
-}
-
-/// A step of clearing away a failed run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CleanUp {
-    /// A directory that was created is removed.
-    Removing(DirectoryRole, PathBuf),
-    /// The contents of a directory that was empty before are removed.
-    RemovingContents(DirectoryRole, PathBuf),
-    /// The user asked to keep everything.
-    Kept(DirectoryRole, PathBuf),
-    /// Something could not be removed.
-    Failed(String),
-}
-
-/// What a directory is to the backup.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DirectoryRole {
-    /// The data directory, or the directory of the tar files.
-    Data,
-    /// The directory given for WAL.
-    Wal,
-    /// A tablespace's directory.
-    Tablespace,
 }
 
 /// Hears of events. Called from the task that drives the backup.

@@ -3,6 +3,7 @@
 mod checksum;
 mod lsn;
 mod member_path;
+mod os_error;
 mod segment;
 mod tablespace;
 mod version;
@@ -10,6 +11,7 @@ mod version;
 pub use checksum::{ChecksumAlgorithm, Digest, Digester};
 pub use lsn::{Lsn, ParseLsnError};
 pub use member_path::{MemberPath, UnsafePath};
+pub use os_error::OsError;
 pub use segment::{
     InvalidSegmentSize, InvalidTimeline, SegmentNumber, TimelineId, WalSegmentSize,
     history_file_name,

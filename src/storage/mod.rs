@@ -1,1 +1,24 @@
-//! Placeholder.
+//! Files and directories: everything that touches the disk.
+//!
+//! [`Disk`] is a few threads that write blocks, small files and syncs beside the receipt of the next
+//! bytes; [`FileWriter`] fills one file through it. [`Extractor`] and [`TarFile`] turn archive members
+//! into a data directory and into tar files. [`CreatedDirectories`] knows what a failed run has to
+//! remove, and [`durable`] gives final names.
+
+mod block;
+mod created;
+mod disk;
+pub mod durable;
+mod error;
+mod extract;
+mod file;
+mod tar_file;
+mod writer;
+
+pub use block::BLOCK_SIZE;
+pub use created::{ClaimError, CleanUp, CreatedDirectories, DirectoryRole};
+pub use disk::{Disk, DiskConfig, DiskHandle};
+pub use error::StorageError;
+pub use extract::{ExtractError, Extractor, ExtractorConfig};
+pub use tar_file::{TarFile, TarOutput};
+pub use writer::{FileSize, FileWriter};

@@ -1,0 +1,258 @@
+//! The disk threads: blocks, small files and syncs, beside the receipt of the next bytes.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
+
+use super::StorageError;
+use super::block::Block;
+use super::file::{OpenFile, create_new};
+
+/// Threads that write and sync. They wait for the device nearly all the time; several let small files'
+/// syncs share one journal commit while a large file's blocks go on.
+const THREADS: usize = 4;
+
+/// Blocks that exist at most, filled or being written: the bulk of the memory limit.
+const BLOCKS_MAX: usize = 16;
+
+/// Jobs that wait at most. Small files are the largest, so with their size limit this bounds memory.
+const JOBS_MAX: usize = 64;
+
+/// Finished files that one thread syncs in a row. The first sync of the row commits the file system's
+/// journal for all of them; the bound keeps the number of open files small.
+const SYNC_BATCH_MAX: usize = 32;
+
+/// How files are written.
+#[derive(Clone, Copy, Debug)]
+pub struct DiskConfig {
+    /// Whether every file is synced when it is complete.
+    pub sync: bool,
+    /// Whether large files may go round the page cache.
+    pub direct_io: bool,
+}
+
+/// The disk threads of one backup. Dropping it waits for what is under way.
+#[derive(Debug)]
+pub struct Disk {
+    handle: Option<DiskHandle>,
+    threads: Vec<JoinHandle<()>>,
+    failure: Arc<Failure>,
+}
+
+/// A way to hand work to the disk threads; the threads end when the last one is gone.
+#[derive(Clone, Debug)]
+pub struct DiskHandle {
+    config: DiskConfig,
+    jobs: Sender<Job>,
+    free_blocks: Receiver<Block>,
+    failure: Arc<Failure>,
+}
+
+/// Work for a disk thread.
+pub(super) enum Job {
+    /// Write a block and give it back.
+    WriteBlock { file: Arc<OpenFile>, block: Block, offset: u64 },
+    /// Let go of a file; whoever does so last completes it.
+    Release(Arc<OpenFile>),
+    /// Create, write and complete a small file.
+    WriteSmallFile { path: PathBuf, mode: u32, contents: Vec<u8> },
+}
+
+impl std::fmt::Debug for Job {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Job")
+    }
+}
+
+/// The first failure of any disk thread.
+#[derive(Debug, Default)]
+struct Failure {
+    happened: AtomicBool,
+    error: Mutex<Option<StorageError>>,
+}
+
+impl Failure {
+    fn record(&self, error: StorageError) {
+        let mut first = self.error.lock().unwrap_or_else(PoisonError::into_inner);
+        first.get_or_insert(error);
+        self.happened.store(true, Ordering::Release);
+    }
+
+    fn check(&self) -> Result<(), StorageError> {
+        if !self.happened.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let first = self.error.lock().unwrap_or_else(PoisonError::into_inner);
+        first.clone().map_or(Ok(()), Err)
+    }
+}
+
+impl Disk {
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// If the operating system gives no threads.
+    pub fn start(config: DiskConfig) -> std::io::Result<Disk> {
+        let (jobs, queue) = bounded(JOBS_MAX);
+        let (returned, free_blocks) = bounded(BLOCKS_MAX);
+        for _ in 0..BLOCKS_MAX {
+            // Has room: the channel is as large as the pool.
+            let _ = returned.send(Block::new());
+        }
+        let failure = Arc::new(Failure::default());
+        let mut disk = Disk { handle: None, threads: Vec::new(), failure: Arc::clone(&failure) };
+        for index in 0..THREADS {
+            let thread = DiskThread {
+                sync: config.sync,
+                queue: queue.clone(),
+                returned: returned.clone(),
+                failure: Arc::clone(&failure),
+                unsynced: Vec::with_capacity(SYNC_BATCH_MAX),
+            };
+            let builder = std::thread::Builder::new().name(format!("disk-{index}"));
+            disk.threads.push(builder.spawn(move || thread.run())?);
+        }
+        disk.handle = Some(DiskHandle { config, jobs, free_blocks, failure });
+        Ok(disk)
+    }
+
+    /// Returns a way to hand work to the threads.
+    pub fn handle(&self) -> DiskHandle {
+        self.handle
+            .clone()
+            .expect("the handle is only taken by finish and drop, which end the disk")
+    }
+
+    /// Waits until all work is done and every file is complete, synced if that was asked for. All other
+    /// handles must be gone, or this waits for them.
+    ///
+    /// # Errors
+    /// The first failure of any job.
+    pub fn finish(mut self) -> Result<(), StorageError> {
+        self.join();
+        self.failure.check()
+    }
+
+    fn join(&mut self) {
+        self.handle = None;
+        for thread in self.threads.drain(..) {
+            if let Err(panic) = thread.join() {
+                std::panic::resume_unwind(panic);
+            }
+        }
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.join();
+        }
+    }
+}
+
+impl DiskHandle {
+    /// Returns how files are written.
+    pub fn config(&self) -> DiskConfig {
+        self.config
+    }
+
+    /// Says whether all jobs so far went well.
+    ///
+    /// # Errors
+    /// The first failure of any job.
+    pub fn check(&self) -> Result<(), StorageError> {
+        self.failure.check()
+    }
+
+    /// Hands over a job; waits while the queue is full.
+    pub(super) fn submit(&self, job: Job) -> Result<(), StorageError> {
+        self.check()?;
+        // The threads take jobs until all senders are gone, and this is one.
+        self.jobs.send(job).expect("disk threads live as long as a handle");
+        Ok(())
+    }
+
+    /// Waits for a free block: this is where a slow disk holds the stream back.
+    pub(super) fn take_block(&self) -> Result<Block, StorageError> {
+        self.check()?;
+        Ok(self.free_blocks.recv().expect("disk threads return every block"))
+    }
+}
+
+struct DiskThread {
+    sync: bool,
+    queue: Receiver<Job>,
+    returned: Sender<Block>,
+    failure: Arc<Failure>,
+    /// Complete files whose sync is put off until there is nothing to write.
+    unsynced: Vec<OpenFile>,
+}
+
+impl DiskThread {
+    fn run(mut self) {
+        loop {
+            let job = match self.queue.try_recv() {
+                Ok(job) => Ok(job),
+                Err(TryRecvError::Empty) => {
+                    self.complete_files();
+                    self.queue.recv()
+                }
+                Err(TryRecvError::Disconnected) => break,
+            };
+            let Ok(job) = job else { break };
+            if let Err(error) = self.perform(job) {
+                self.failure.record(error);
+            }
+            if self.unsynced.len() >= SYNC_BATCH_MAX {
+                self.complete_files();
+            }
+        }
+        self.complete_files();
+    }
+
+    /// Does a job. After a failure, jobs are only taken so that nobody waits for the queue.
+    fn perform(&mut self, job: Job) -> Result<(), StorageError> {
+        let is_hopeless = self.failure.check().is_err();
+        match job {
+            Job::WriteBlock { file, mut block, offset } => {
+                let outcome =
+                    if is_hopeless { Ok(()) } else { file.write_block(&mut block, offset) };
+                block.clear();
+                // The pool has room for every block that exists.
+                let _ = self.returned.send(block);
+                self.release(file);
+                outcome
+            }
+            Job::Release(file) => {
+                self.release(file);
+                Ok(())
+            }
+            Job::WriteSmallFile { .. } if is_hopeless => Ok(()),
+            Job::WriteSmallFile { path, mode, contents } => {
+                let file = OpenFile::buffered(create_new(&path, mode)?, path);
+                file.write_at(&contents, 0)?;
+                file.set_final_size(contents.len() as u64);
+                self.unsynced.push(file);
+                Ok(())
+            }
+        }
+    }
+
+    fn release(&mut self, file: Arc<OpenFile>) {
+        self.unsynced.extend(Arc::into_inner(file));
+    }
+
+    fn complete_files(&mut self) {
+        for file in self.unsynced.drain(..) {
+            if self.failure.check().is_ok()
+                && let Err(error) = file.complete(self.sync)
+            {
+                self.failure.record(error);
+            }
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! One file that several disk threads may be writing blocks of.
+
+use std::fs::{File, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::fs::{FallocateFlags, OFlags, fallocate, fcntl_getfl, fcntl_setfl};
+use rustix::io::Errno;
+
+use super::StorageError;
+use super::block::{ALIGNMENT, Block};
+use super::error::IoContext as _;
+
+/// Creates a file that must not exist yet and gives it exactly the permission bits of `mode`.
+pub(super) fn create_new(path: &Path, mode: u32) -> Result<File, StorageError> {
+    let file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)
+        .context("create file", path)?;
+    // The umask may have taken bits away.
+    file.set_permissions(Permissions::from_mode(mode)).context("set permissions on file", path)?;
+    Ok(file)
+}
+
+/// A file that is being filled. The last one to let go of it completes it.
+#[derive(Debug)]
+pub(super) struct OpenFile {
+    file: File,
+    path: PathBuf,
+    /// Whether writes go round the page cache; cleared when the file system turns out not to take it.
+    is_direct: AtomicBool,
+    /// The file's size, known when its writer is done; a file without it was abandoned.
+    final_size: OnceLock<u64>,
+}
+
+impl OpenFile {
+    /// Wraps a new file for buffered writing.
+    pub(super) fn buffered(file: File, path: PathBuf) -> Self {
+        let is_direct = AtomicBool::new(false);
+        OpenFile { file, path, is_direct, final_size: OnceLock::new() }
+    }
+
+    /// Switches to direct I/O if the file system takes it. The file exists already, so a refusal
+    /// leaves nothing behind.
+    pub(super) fn try_direct(self) -> Self {
+        let accepted = fcntl_getfl(&self.file)
+            .and_then(|flags| fcntl_setfl(&self.file, flags | OFlags::DIRECT));
+        self.is_direct.store(accepted.is_ok(), Ordering::Relaxed);
+        self
+    }
+
+    /// Reserves the disk space of a file whose size is known. The reservation is a help, not a need:
+    /// only a full disk counts as failure.
+    pub(super) fn reserve(&self, size: u64) -> Result<(), StorageError> {
+        match fallocate(&self.file, FallocateFlags::empty(), 0, size) {
+            Err(errno @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG)) => {
+                Err(StorageError::new("reserve space for file", &self.path, errno))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Writes a block at an offset that is a multiple of the block size.
+    pub(super) fn write_block(&self, block: &mut Block, offset: u64) -> Result<(), StorageError> {
+        if self.is_direct.load(Ordering::Relaxed) {
+            match self.file.write_all_at(block.padded_contents(), offset) {
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => self.leave_direct()?,
+                outcome => return outcome.context("write to file", &self.path),
+            }
+        }
+        self.write_at(block.contents(), offset)
+    }
+
+    /// Writes bytes at any offset of a buffered file.
+    pub(super) fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), StorageError> {
+        self.file.write_all_at(bytes, offset).context("write to file", &self.path)
+    }
+
+    fn leave_direct(&self) -> Result<(), StorageError> {
+        self.is_direct.store(false, Ordering::Relaxed);
+        fcntl_getfl(&self.file)
+            .and_then(|flags| fcntl_setfl(&self.file, flags - OFlags::DIRECT))
+            .context("write to file", &self.path)
+    }
+
+    /// Notes that everything was handed over for writing.
+    pub(super) fn set_final_size(&self, size: u64) {
+        // Set once by the one writer; a second call would change nothing.
+        let _ = self.final_size.set(size);
+    }
+
+    /// Completes the file after the last write: cuts the padding and the reservation, syncs, closes.
+    pub(super) fn complete(self, sync: bool) -> Result<(), StorageError> {
+        let Some(&size) = self.final_size.get() else { return Ok(()) };
+        if size % ALIGNMENT as u64 != 0 {
+            self.file.set_len(size).context("truncate file", &self.path)?;
+        }
+        if sync {
+            self.file.sync_all().context("fsync file", &self.path)?;
+        }
+        close(self.file, &self.path)
+    }
+}
+
+/// Closes a file and hears of a failure, which some network file systems report only here.
+pub(super) fn close(file: File, path: &Path) -> Result<(), StorageError> {
+    nix::unistd::close(file).context("close file", path)
+}

@@ -1,0 +1,133 @@
+//! Writing an archive's members into a tar file again.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use bytes::Bytes;
+
+use super::StorageError;
+use super::writer::FileWriter;
+use crate::archive::{Member, MemberSink, NewMember, TRAILER_SIZE, padding};
+
+/// Zeros for padding and trailer.
+static ZEROS: [u8; TRAILER_SIZE] = [0; TRAILER_SIZE];
+
+/// Where a tar file goes.
+pub enum TarOutput {
+    /// A file.
+    File(FileWriter),
+    /// A pipe or the like, with a name for messages.
+    Stream(Box<dyn Write + Send>, PathBuf),
+}
+
+impl std::fmt::Debug for TarOutput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            TarOutput::File(file) => f.debug_tuple("File").field(file).finish(),
+            TarOutput::Stream(_, name) => f.debug_tuple("Stream").field(name).finish(),
+        }
+    }
+}
+
+impl TarOutput {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
+        match self {
+            TarOutput::File(file) => file.write(bytes),
+            TarOutput::Stream(stream, name) => stream
+                .write_all(bytes)
+                .map_err(|source| StorageError::new("write to file", name.clone(), source)),
+        }
+    }
+
+    fn finish(self) -> Result<(), StorageError> {
+        match self {
+            TarOutput::File(file) => file.finish(),
+            TarOutput::Stream(mut stream, name) => {
+                stream.flush().map_err(|source| StorageError::new("write to file", name, source))
+            }
+        }
+    }
+}
+
+/// A tar file that repeats an archive's members byte for byte and may get members of its own behind
+/// them. It is always terminated, also when the server's archive was not.
+#[derive(Debug)]
+pub struct TarFile {
+    output: TarOutput,
+    padding: usize,
+}
+
+impl TarFile {
+    /// Begins an empty tar file.
+    pub fn new(output: TarOutput) -> Self {
+        TarFile { output, padding: 0 }
+    }
+
+    /// Begins a member of our own; its contents follow through [`Self::write`], and
+    /// [`MemberSink::end`] closes it.
+    ///
+    /// # Errors
+    /// If writing fails.
+    pub fn begin_member(&mut self, member: &NewMember<'_>) -> Result<(), StorageError> {
+        self.padding = padding(member.size);
+        self.output.write(&member.to_header())
+    }
+
+    /// Appends contents to the member.
+    ///
+    /// # Errors
+    /// If writing fails.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
+        self.output.write(bytes)
+    }
+
+    /// Appends a whole member of our own.
+    ///
+    /// # Errors
+    /// If reading the contents or writing fails.
+    pub fn append(
+        &mut self,
+        member: &NewMember<'_>,
+        contents: &mut dyn io::Read,
+    ) -> Result<(), StorageError> {
+        self.begin_member(member)?;
+        let mut chunk = vec![0; 64 << 10];
+        loop {
+            let size = contents
+                .read(&mut chunk)
+                .map_err(|source| StorageError::new("read contents of", member.name, source))?;
+            match chunk.get(..size) {
+                Some([]) | None => break,
+                Some(bytes) => self.output.write(bytes)?,
+            }
+        }
+        self.end()
+    }
+
+    /// Writes the two closing blocks and hands over the file.
+    ///
+    /// # Errors
+    /// If writing fails.
+    pub fn finish(mut self) -> Result<(), StorageError> {
+        self.output.write(&ZEROS)?;
+        self.output.finish()
+    }
+}
+
+impl MemberSink for TarFile {
+    type Error = StorageError;
+
+    fn begin(&mut self, member: &Member) -> Result<(), StorageError> {
+        self.padding = padding(member.size);
+        self.output.write(&member.header[..])
+    }
+
+    fn contents(&mut self, bytes: Bytes) -> Result<(), StorageError> {
+        self.output.write(&bytes)
+    }
+
+    fn end(&mut self) -> Result<(), StorageError> {
+        let padding = std::mem::take(&mut self.padding);
+        self.output.write(ZEROS.get(..padding).unwrap_or_default())
+    }
+}
