@@ -1,1 +1,4 @@
-//! Placeholder.
+//! Everything about the connection to a server.
+
+pub mod conninfo;
+pub mod passfile;

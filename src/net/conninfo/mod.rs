@@ -1,0 +1,31 @@
+//! From what the user typed to a list of addresses and the parameters to try them with, as libpq
+//! does it. Nothing here connects, resolves a name or opens a file.
+//!
+//! What may be set follows libpq 18 (`fe-connect.c`); messages are libpq's where it has one. What
+//! is not built yet (TLS, service files, ...) is refused instead of ignored wherever ignoring it
+//! would give the user a weaker connection than the one asked for; see `restrictions`.
+//!
+//! In reading order: [`Keyword`], [`Parameters`] (read by `string` and `uri`), [`Environment`],
+//! [`Host`], [`ConnectionArguments`], [`ConnectOptions`].
+
+mod arguments;
+mod environment;
+mod error;
+mod hosts;
+mod keyword;
+mod options;
+mod parameters;
+mod password;
+mod restrictions;
+mod string;
+mod uri;
+
+pub use arguments::ConnectionArguments;
+pub use environment::{Environment, LocalUserError};
+pub use error::ConninfoError;
+pub use hosts::{Host, HostKind};
+pub use keyword::Keyword;
+pub use options::{ConnectOptions, Keepalives};
+pub use parameters::Parameters;
+pub use password::Password;
+pub use restrictions::SslMode;

@@ -1,0 +1,148 @@
+//! A set of connection parameters, still as text.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::keyword::MASK;
+use super::string::is_space;
+use super::{ConninfoError, Keyword, string, uri};
+
+/// Values of connection parameters, in the order of [`Keyword`]. `Debug` masks secrets.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Parameters(BTreeMap<Keyword, String>);
+
+impl Parameters {
+    /// Reads a connection string or a connection URI.
+    ///
+    /// # Errors
+    /// If the text is neither, or sets something that libpq does not know.
+    pub fn parse(text: &str) -> Result<Self, ConninfoError> {
+        if uri::is_uri(text) { uri::parse(text) } else { string::parse(text) }
+    }
+
+    /// Reads a connection string, a connection URI or the bare name of a database, which has
+    /// neither `=` nor a URI's beginning.
+    ///
+    /// # Errors
+    /// As [`Parameters::parse`].
+    pub fn parse_or_dbname(text: &str) -> Result<Self, ConninfoError> {
+        if uri::is_uri(text) || text.contains('=') {
+            return Self::parse(text);
+        }
+        let mut parameters = Self::default();
+        parameters.set(Keyword::Dbname, text);
+        Ok(parameters)
+    }
+
+    /// Sets a parameter; a later value replaces an earlier one.
+    pub fn set(&mut self, keyword: Keyword, value: impl Into<String>) {
+        self.0.insert(keyword, value.into());
+    }
+
+    /// Returns a parameter's value, which may be empty.
+    pub fn value(&self, keyword: Keyword) -> Option<&str> {
+        self.0.get(&keyword).map(String::as_str)
+    }
+
+    /// Returns a parameter's value where empty means unset.
+    pub fn non_empty(&self, keyword: Keyword) -> Option<&str> {
+        self.value(keyword).filter(|value| !value.is_empty())
+    }
+
+    /// Returns a number.
+    ///
+    /// # Errors
+    /// If the value is set and not a number in the range of C's `int`.
+    pub fn integer(&self, keyword: Keyword) -> Result<Option<i32>, ConninfoError> {
+        self.value(keyword).map(|value| parse_integer(keyword, value)).transpose()
+    }
+
+    /// Drops parameters with empty values, as libpq does with what a program passes to it.
+    pub(super) fn remove_empty(&mut self) {
+        self.0.retain(|_, value| !value.is_empty());
+    }
+
+    /// Writes a connection string that [`Parameters::parse`] reads back. Secrets are in it.
+    pub fn to_connection_string(&self) -> String {
+        let items =
+            self.0.iter().map(|(keyword, value)| format!("{keyword}={}", string::quote(value)));
+        items.collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// Reads a number as libpq does: decimal, with spaces around it, in the range of C's `int`.
+pub(super) fn parse_integer(keyword: Keyword, value: &str) -> Result<i32, ConninfoError> {
+    let invalid = |_| ConninfoError::InvalidInteger { keyword, value: value.to_owned() };
+    value.trim_matches(is_space).parse().map_err(invalid)
+}
+
+/// Finds the keyword for a name in a connection string or URI, and the value it stands for:
+/// `requiressl` is an old way to write `sslmode`.
+pub(super) fn named(name: &str, value: String) -> Option<(Keyword, String)> {
+    if name == "requiressl" {
+        let mode = if value.starts_with('1') { "require" } else { "prefer" };
+        return Some((Keyword::SslMode, mode.to_owned()));
+    }
+    Keyword::from_name(name).map(|keyword| (keyword, value))
+}
+
+/// Returns what a message may show of a name: after a password it may be the rest of that, if the
+/// user did not quote a space or encode an ampersand.
+pub(super) fn shown_name(name: &str, previous: Option<Keyword>) -> String {
+    let after_secret = previous.is_some_and(Keyword::is_secret);
+    if after_secret { MASK.to_owned() } else { name.to_owned() }
+}
+
+impl fmt::Debug for Parameters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = self.0.iter().map(|(keyword, value)| {
+            (keyword.name(), if keyword.is_secret() { MASK } else { value.as_str() })
+        });
+        f.debug_map().entries(shown).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn bare_word_is_a_database_name_only_where_allowed() {
+        let parameters = Parameters::parse_or_dbname("my db").expect("a name");
+        assert_eq!(parameters.value(Keyword::Dbname), Some("my db"));
+        let refusal = Parameters::parse("mydb").expect_err("not a connection string");
+        assert_eq!(refusal.to_string(), "missing \"=\" after \"mydb\" in connection info string");
+    }
+
+    #[test]
+    fn debug_form_masks_secrets() {
+        let parameters = Parameters::parse("user=u password=hush sslpassword=hush").expect("valid");
+        assert_eq!(
+            format!("{parameters:?}"),
+            r#"{"user": "u", "password": "***", "sslpassword": "***"}"#
+        );
+    }
+
+    fn parameters() -> impl Strategy<Value = Parameters> {
+        let keyword = proptest::sample::select(Keyword::ALL);
+        proptest::collection::btree_map(keyword, "[^\0]*", 0..6).prop_map(Parameters)
+    }
+
+    proptest! {
+        #[test]
+        fn written_parameters_are_read_back(parameters in parameters()) {
+            let text = parameters.to_connection_string();
+            prop_assert_eq!(Parameters::parse(&text), Ok(parameters));
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused(text in ".*", glue in "[a-z ='\\\\%@:/?&\\[\\],]*") {
+            for text in [text.clone(), glue.clone(), format!("postgres://{glue}{text}")] {
+                let _ = Parameters::parse(&text);
+                let _ = Parameters::parse_or_dbname(&text);
+            }
+        }
+    }
+}
