@@ -1,4 +1,17 @@
-//! Everything about the connection to a server.
+//! Connections to servers: finding them, signing in, and reading frames.
+//!
+//! In reading order: [`conninfo`] is what the user typed and what it means, [`passfile`] looks passwords
+//! up, [`connect`] tries the servers one by one, [`Connection`] is an established session over a
+//! [`Stream`].
 
+mod connect;
+mod connection;
 pub mod conninfo;
+mod error;
 pub mod passfile;
+mod stream;
+
+pub use connect::connect;
+pub use connection::Connection;
+pub use error::{ConnectError, ConnectionError, FailedAttempt, Problem};
+pub use stream::Stream;

@@ -27,6 +27,8 @@ pub struct ServerMessage {
 impl ServerMessage {
     /// SQLSTATE of damage found, `ERRCODE_DATA_CORRUPTED`.
     pub const DATA_CORRUPTED: &str = "XX001";
+    /// SQLSTATE of a server that starts or stops, `ERRCODE_CANNOT_CONNECT_NOW`.
+    pub const CANNOT_CONNECT_NOW: &str = "57P03";
     /// SQLSTATE of a slot that exists, `ERRCODE_DUPLICATE_OBJECT`.
     pub const DUPLICATE_OBJECT: &str = "42710";
     /// SQLSTATE of a slot that another process uses, `ERRCODE_OBJECT_IN_USE`.

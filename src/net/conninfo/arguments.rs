@@ -25,7 +25,7 @@ impl ConnectionArguments {
     /// Lays the sources of parameters over each other.
     pub(super) fn merge(&self, environment: &Environment) -> Result<Parameters, ConninfoError> {
         let connection_string = self.connection_string.as_deref().unwrap_or_default();
-        let mut parameters = Parameters::parse_or_dbname(connection_string)?;
+        let mut parameters = Parameters::parse(connection_string)?;
         let options =
             [(Keyword::Host, &self.host), (Keyword::User, &self.user), (Keyword::Port, &self.port)];
         for (keyword, value) in options {

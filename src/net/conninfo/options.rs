@@ -242,9 +242,9 @@ mod tests {
         let table = [
             ("", "replication"),
             ("dbname=''", "replication"),
+            ("dbname=db", "dbname=db"),
+            ("postgres:///db", "dbname=db"),
             ("dbname=db", "db"),
-            ("postgres:///db", "db"),
-            ("db", "db"),
         ];
         for (text, database) in table {
             assert_eq!(valid(text, &[("PGDATABASE", "env")]).database, database, "{text}");

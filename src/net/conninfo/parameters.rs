@@ -20,20 +20,6 @@ impl Parameters {
         if uri::is_uri(text) { uri::parse(text) } else { string::parse(text) }
     }
 
-    /// Reads a connection string, a connection URI or the bare name of a database, which has
-    /// neither `=` nor a URI's beginning.
-    ///
-    /// # Errors
-    /// As [`Parameters::parse`].
-    pub fn parse_or_dbname(text: &str) -> Result<Self, ConninfoError> {
-        if uri::is_uri(text) || text.contains('=') {
-            return Self::parse(text);
-        }
-        let mut parameters = Self::default();
-        parameters.set(Keyword::Dbname, text);
-        Ok(parameters)
-    }
-
     /// Sets a parameter; a later value replaces an earlier one.
     pub fn set(&mut self, keyword: Keyword, value: impl Into<String>) {
         self.0.insert(keyword, value.into());
@@ -109,9 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bare_word_is_a_database_name_only_where_allowed() {
-        let parameters = Parameters::parse_or_dbname("my db").expect("a name");
-        assert_eq!(parameters.value(Keyword::Dbname), Some("my db"));
+    fn a_bare_word_is_not_a_connection_string() {
         let refusal = Parameters::parse("mydb").expect_err("not a connection string");
         assert_eq!(refusal.to_string(), "missing \"=\" after \"mydb\" in connection info string");
     }
@@ -141,7 +125,6 @@ mod tests {
         fn any_text_is_read_or_refused(text in ".*", glue in "[a-z ='\\\\%@:/?&\\[\\],]*") {
             for text in [text.clone(), glue.clone(), format!("postgres://{glue}{text}")] {
                 let _ = Parameters::parse(&text);
-                let _ = Parameters::parse_or_dbname(&text);
             }
         }
     }

@@ -1,0 +1,155 @@
+//! An established session: framed reads, commands and their small answers.
+
+use bytes::BytesMut;
+use postgres_protocol::message::frontend;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use super::{ConnectionError, Stream};
+use crate::protocol::{Frame, Message, ProtocolError, Row, Session, SimpleQuery, poll_frame};
+
+/// Memory that one allocation of the read buffer takes. Several reads fill it before the next one is
+/// needed, so that few frames lie across two allocations and have to be moved.
+const READ_BUFFER_SIZE: usize = 1 << 20;
+
+/// Space that a read gets at least. A Unix-domain socket gives up to 208 KiB at once, TCP more.
+const READ_SIZE_MIN: usize = 256 << 10;
+
+/// A session with a server that is ready for commands or in the middle of answering one.
+#[derive(Debug)]
+pub struct Connection {
+    wire: Wire,
+    session: Session,
+}
+
+impl Connection {
+    pub(super) fn new(wire: Wire, session: Session) -> Self {
+        Connection { wire, session }
+    }
+
+    /// Returns what the server said of itself.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Returns the next message if it is already in the read buffer.
+    ///
+    /// # Errors
+    /// If it breaks the protocol.
+    pub fn buffered_message(&mut self) -> Result<Option<Message>, ConnectionError> {
+        match poll_frame(&mut self.wire.input)? {
+            Some(frame) => Ok(Some(Message::decode(frame)?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Waits for more bytes from the server. Cancellation safe.
+    ///
+    /// # Errors
+    /// If the connection is lost.
+    pub async fn receive(&mut self) -> Result<(), ConnectionError> {
+        self.wire.receive().await
+    }
+
+    /// Waits for the next message. Cancellation safe.
+    ///
+    /// # Errors
+    /// If the connection is lost or the protocol broken.
+    pub async fn next_message(&mut self) -> Result<Message, ConnectionError> {
+        loop {
+            if let Some(message) = self.buffered_message()? {
+                return Ok(message);
+            }
+            self.receive().await?;
+        }
+    }
+
+    /// Sends a command; its answer comes as messages.
+    ///
+    /// # Errors
+    /// If the command contains a zero byte or the connection is lost.
+    pub async fn send_command(&mut self, command: &str) -> Result<(), ConnectionError> {
+        frontend::query(command, &mut self.wire.output).map_err(|source| {
+            ConnectionError::Protocol(ProtocolError::Malformed { tag: b'Q', source })
+        })?;
+        self.flush().await
+    }
+
+    /// Sends a command and collects its rows; notices in between are dropped. `name` is for messages.
+    ///
+    /// # Errors
+    /// The server's error, after which the session can be used again, or a lost connection.
+    pub async fn query(
+        &mut self,
+        name: &'static str,
+        command: &str,
+    ) -> Result<Vec<Row>, ConnectionError> {
+        self.send_command(command).await?;
+        let mut answer = SimpleQuery::new(name);
+        loop {
+            let message = self.next_message().await?;
+            if let Some(rows) = answer.handle_message(message)? {
+                return Ok(rows);
+            }
+        }
+    }
+
+    /// Returns the buffer of what is to be sent; [`Self::flush`] sends it.
+    pub fn output(&mut self) -> &mut BytesMut {
+        &mut self.wire.output
+    }
+
+    /// Sends what is in the output buffer. Cancellation safe: what was sent has left the buffer.
+    ///
+    /// # Errors
+    /// If the connection is lost.
+    pub async fn flush(&mut self) -> Result<(), ConnectionError> {
+        self.wire.flush().await
+    }
+
+    /// Says goodbye. A failure is of no interest any more.
+    pub async fn terminate(mut self) {
+        frontend::terminate(&mut self.wire.output);
+        let _ = self.flush().await;
+    }
+}
+
+/// A connected socket with its buffers, before there is a session.
+#[derive(Debug)]
+pub(super) struct Wire {
+    pub(super) stream: Stream,
+    pub(super) input: BytesMut,
+    pub(super) output: BytesMut,
+}
+
+impl Wire {
+    pub(super) fn new(stream: Stream) -> Self {
+        Wire { stream, input: BytesMut::new(), output: BytesMut::new() }
+    }
+
+    /// Waits for the next frame.
+    pub(super) async fn next_frame(&mut self) -> Result<Frame, ConnectionError> {
+        loop {
+            if let Some(frame) = poll_frame(&mut self.input)? {
+                return Ok(frame);
+            }
+            self.receive().await?;
+        }
+    }
+
+    /// Waits for more bytes.
+    async fn receive(&mut self) -> Result<(), ConnectionError> {
+        if self.input.capacity() - self.input.len() < READ_SIZE_MIN {
+            self.input.reserve(READ_BUFFER_SIZE);
+        }
+        match self.stream.read_buf(&mut self.input).await {
+            Ok(0) => Err(ConnectionError::Closed),
+            Ok(_) => Ok(()),
+            Err(source) => Err(ConnectionError::Receive(source)),
+        }
+    }
+
+    /// Sends what is in the output buffer.
+    pub(super) async fn flush(&mut self) -> Result<(), ConnectionError> {
+        self.stream.write_all_buf(&mut self.output).await.map_err(ConnectionError::Send)
+    }
+}

@@ -1,0 +1,170 @@
+//! Why there is no connection, or no longer one. Texts follow libpq's `fe-connect.c`.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use crate::pg::OsError;
+use crate::protocol::{ProtocolError, ServerMessage, StartupError};
+
+/// SQLSTATE of a wrong password, `ERRCODE_INVALID_PASSWORD`.
+const INVALID_PASSWORD: &str = "28P01";
+
+/// None of the servers could be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", attempts.iter().map(FailedAttempt::to_string).collect::<Vec<_>>().join("\n"))]
+pub struct ConnectError {
+    /// What happened with each server that was tried, in order; never empty.
+    pub attempts: Vec<FailedAttempt>,
+}
+
+impl ConnectError {
+    /// Says whether the connection failed only because there was no password, so that asking for one
+    /// may help.
+    pub fn needs_password(&self) -> bool {
+        matches!(
+            self.attempts.last(),
+            Some(FailedAttempt { problem: Problem::Startup(StartupError::PasswordRequired), .. })
+        )
+    }
+}
+
+/// A server that could not be used.
+#[derive(Debug)]
+pub struct FailedAttempt {
+    /// The server, as messages call it.
+    pub server: String,
+    /// What went wrong.
+    pub problem: Problem,
+    /// The file from which the password came, if it came from one.
+    pub passfile: Option<PathBuf>,
+}
+
+/// What can go wrong with one server.
+#[derive(Debug)]
+pub enum Problem {
+    /// The host's name has no address.
+    Lookup(io::Error),
+    /// Nobody listens there.
+    Connect {
+        /// What the operating system said.
+        source: io::Error,
+        /// Whether it was tried over a Unix-domain socket.
+        over_socket: bool,
+    },
+    /// It took longer than `connect_timeout`.
+    TimedOut,
+    /// The server hung up, or the socket failed.
+    Lost(ConnectionError),
+    /// The server refused, or does not speak the protocol.
+    Startup(StartupError),
+}
+
+impl fmt::Display for FailedAttempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let FailedAttempt { server, problem, passfile } = self;
+        match problem {
+            Problem::Lookup(source) => {
+                return write!(
+                    f,
+                    "could not translate host name \"{server}\" to address: {}",
+                    LookupError(source)
+                );
+            }
+            Problem::Connect { source, over_socket } => {
+                write!(f, "connection to server {server} failed: {}", OsError(source))?;
+                if let Some(question) = question(source, *over_socket) {
+                    write!(f, "\n\t{question}")?;
+                }
+            }
+            Problem::TimedOut => {
+                write!(f, "connection to server {server} failed: timeout expired")?
+            }
+            Problem::Lost(error) => write!(f, "connection to server {server} failed: {error}")?,
+            Problem::Startup(error) => write!(f, "connection to server {server} failed: {error}")?,
+        }
+        match passfile {
+            Some(path) if problem.is_wrong_password() => {
+                write!(f, "\npassword retrieved from file \"{}\"", path.display())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Prints a name service's error without the words that Rust puts in front.
+struct LookupError<'a>(&'a io::Error);
+
+impl fmt::Display for LookupError<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.0.to_string();
+        let prefix = "failed to lookup address information: ";
+        f.write_str(text.strip_prefix(prefix).unwrap_or(&text))
+    }
+}
+
+/// Returns the question that libpq asks when nobody listens.
+fn question(source: &io::Error, over_socket: bool) -> Option<&'static str> {
+    match (source.kind(), over_socket) {
+        (io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound, true) => {
+            Some("Is the server running locally and accepting connections on that socket?")
+        }
+        (io::ErrorKind::ConnectionRefused, false) => {
+            Some("Is the server running on that host and accepting TCP/IP connections?")
+        }
+        _ => None,
+    }
+}
+
+impl Problem {
+    fn server_message(&self) -> Option<&ServerMessage> {
+        match self {
+            Problem::Startup(StartupError::Server(message)) => Some(message),
+            _ => None,
+        }
+    }
+
+    fn is_wrong_password(&self) -> bool {
+        self.server_message().is_some_and(|message| message.code == INVALID_PASSWORD)
+    }
+
+    /// Says whether another host of the list may be better: what a server decided is final, unless it
+    /// said that it cannot take connections now.
+    pub(super) fn is_worth_another_host(&self) -> bool {
+        match self {
+            Problem::Lookup(_) | Problem::Connect { .. } | Problem::TimedOut | Problem::Lost(_) => {
+                true
+            }
+            Problem::Startup(_) => self
+                .server_message()
+                .is_some_and(|message| message.code == ServerMessage::CANNOT_CONNECT_NOW),
+        }
+    }
+}
+
+/// An established connection failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectionError {
+    /// The server reported an error or broke the protocol.
+    #[error(transparent)]
+    Protocol(#[from] ProtocolError),
+    /// Reading failed.
+    #[error("could not receive data from server: {}", OsError(.0))]
+    Receive(io::Error),
+    /// Writing failed.
+    #[error("could not send data to server: {}", OsError(.0))]
+    Send(io::Error),
+    /// The server is gone.
+    #[error("server closed the connection unexpectedly")]
+    Closed,
+}
+
+impl ConnectionError {
+    /// Returns the server's own error, if that is what this is.
+    pub fn server_message(&self) -> Option<&ServerMessage> {
+        match self {
+            ConnectionError::Protocol(error) => error.server_message(),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! The files of streamed WAL: segments in a directory, or members of `pg_wal.tar`.
+
+use std::fs::{File, OpenOptions, Permissions};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use crate::archive::{MemberSink as _, NewMember};
+use crate::pg::{Lsn, SegmentNumber, TimelineId, WalSegmentSize, history_file_name};
+use crate::pipeline::Batches;
+use crate::storage::{StorageError, TarFile, durable};
+
+/// Permission bits of members of `pg_wal.tar`.
+const TAR_MEMBER_MODE: u32 = 0o600;
+
+/// Where streamed WAL goes.
+#[derive(Debug)]
+pub enum WalTarget {
+    /// Into a directory that has an `archive_status` directory.
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Permission bits of the files.
+        file_mode: u32,
+        /// Whether each segment is synced when it is complete.
+        sync: bool,
+    },
+    /// Into a tar file.
+    Tar(TarFile),
+}
+
+/// What the files are named and cut by.
+#[derive(Clone, Copy, Debug)]
+pub struct WalFilesConfig {
+    /// The timeline of the stream.
+    pub timeline: TimelineId,
+    /// The cluster's segment size.
+    pub segment_size: WalSegmentSize,
+}
+
+/// Something to write.
+#[derive(Debug)]
+pub(super) enum WalWrite {
+    /// The contents of the timeline's history file; before any data.
+    History(Vec<u8>),
+    /// The next bytes of the log and where they belong.
+    Data { start: Lsn, bytes: Bytes },
+}
+
+/// Writes the stream's files; runs on a thread of its own.
+#[derive(Debug)]
+pub struct WalFiles {
+    config: WalFilesConfig,
+    target: WalTarget,
+    current: Option<Segment>,
+    /// Tells the session up to where everything is on stable storage.
+    flushed: watch::Sender<Lsn>,
+}
+
+/// The segment that is being filled.
+#[derive(Debug)]
+struct Segment {
+    name: String,
+    /// How much of it is written.
+    filled: u64,
+    /// Its file; none in a tar file.
+    file: Option<(File, PathBuf)>,
+}
+
+impl WalFiles {
+    /// Begins without a segment.
+    pub(super) fn new(
+        config: WalFilesConfig,
+        target: WalTarget,
+        flushed: watch::Sender<Lsn>,
+    ) -> Self {
+        WalFiles { config, target, current: None, flushed }
+    }
+
+    /// Writes batches until there are no more, then fills the last segment with zeros.
+    ///
+    /// # Errors
+    /// The first failure; nothing is written after it.
+    pub(super) fn run(mut self, batches: Batches<Vec<WalWrite>>) -> Result<(), StorageError> {
+        for write in batches.flatten() {
+            match write {
+                WalWrite::History(contents) => self.write_history(&contents)?,
+                WalWrite::Data { start, bytes } => self.write(start, &bytes)?,
+            }
+        }
+        self.finish()
+    }
+
+    fn write_history(&mut self, contents: &[u8]) -> Result<(), StorageError> {
+        let name = history_file_name(self.config.timeline);
+        self.write_whole(&name, contents)?;
+        self.mark_done(&name)
+    }
+
+    /// Writes the next bytes, which may belong to several segments.
+    fn write(&mut self, mut start: Lsn, mut bytes: &[u8]) -> Result<(), StorageError> {
+        let size = self.config.segment_size.bytes();
+        while !bytes.is_empty() {
+            if self.current.is_none() {
+                self.open_segment(start)?;
+            }
+            let offset = start.offset() % size;
+            let space = usize::try_from(size - offset).unwrap_or(usize::MAX);
+            let (now, later) = bytes.split_at(space.min(bytes.len()));
+            self.write_to_segment(now, offset)?;
+            start = start.checked_add(now.len() as u64).unwrap_or(start);
+            bytes = later;
+            if start.offset().is_multiple_of(size) {
+                self.close_segment(start)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn open_segment(&mut self, start: Lsn) -> Result<(), StorageError> {
+        let WalFilesConfig { timeline, segment_size } = self.config;
+        let name = SegmentNumber::containing(start, segment_size).file_name(timeline, segment_size);
+        let file = match &mut self.target {
+            WalTarget::Directory { path, file_mode, .. } => {
+                let path = path.join(&name);
+                let file = create_new(&path, *file_mode)?;
+                // What the stream does not reach reads as zeros, as in the server's own segments.
+                file.set_len(segment_size.bytes())
+                    .map_err(|error| StorageError::new("extend file", &path, error))?;
+                Some((file, path))
+            }
+            WalTarget::Tar(tar) => {
+                tar.begin_member(&tar_member(&name, segment_size.bytes()))?;
+                None
+            }
+        };
+        self.current = Some(Segment { name, filled: 0, file });
+        Ok(())
+    }
+
+    fn write_to_segment(&mut self, bytes: &[u8], offset: u64) -> Result<(), StorageError> {
+        let Some(segment) = &mut self.current else { return Ok(()) };
+        segment.filled = offset + bytes.len() as u64;
+        match (&mut self.target, &segment.file) {
+            (WalTarget::Tar(tar), _) => tar.write(bytes),
+            (WalTarget::Directory { .. }, Some((file, path))) => file
+                .write_all_at(bytes, offset)
+                .map_err(|error| StorageError::new("write to file", path, error)),
+            (WalTarget::Directory { .. }, None) => Ok(()),
+        }
+    }
+
+    /// Completes the current segment, which ends at `end`.
+    fn close_segment(&mut self, end: Lsn) -> Result<(), StorageError> {
+        let Some(segment) = self.current.take() else { return Ok(()) };
+        self.complete(&segment)?;
+        self.mark_done(&segment.name)?;
+        if matches!(self.target, WalTarget::Directory { sync: true, .. }) {
+            // Nobody may be listening any more, when the stream has ended.
+            let _ = self.flushed.send(end);
+        }
+        Ok(())
+    }
+
+    /// Brings a segment that is written to its end to stable storage, if that was asked for.
+    fn complete(&mut self, segment: &Segment) -> Result<(), StorageError> {
+        match (&mut self.target, &segment.file) {
+            (WalTarget::Tar(tar), _) => tar.end(),
+            (WalTarget::Directory { path: directory, sync: true, .. }, Some((file, path))) => {
+                file.sync_all().map_err(|error| StorageError::new("fsync file", path, error))?;
+                durable::sync_directory(directory)
+            }
+            (WalTarget::Directory { .. }, _) => Ok(()),
+        }
+    }
+
+    /// Tells the server that will start from the backup that this file needs no archiving.
+    fn mark_done(&mut self, name: &str) -> Result<(), StorageError> {
+        self.write_whole(&format!("archive_status/{name}.done"), &[])
+    }
+
+    fn write_whole(&mut self, name: &str, contents: &[u8]) -> Result<(), StorageError> {
+        match &mut self.target {
+            WalTarget::Directory { path, file_mode, sync } => {
+                let path = path.join(name);
+                let file = create_new(&path, *file_mode)?;
+                file.write_all_at(contents, 0)
+                    .map_err(|error| StorageError::new("write to file", &path, error))?;
+                if *sync {
+                    file.sync_all()
+                        .map_err(|error| StorageError::new("fsync file", &path, error))?;
+                }
+                Ok(())
+            }
+            WalTarget::Tar(tar) => {
+                tar.append(&tar_member(name, contents.len() as u64), &mut &contents[..])
+            }
+        }
+    }
+
+    /// Completes the segment in which the stream ended, and the tar file. That segment is not marked
+    /// as done, unless it is full: the server may have more of it.
+    fn finish(mut self) -> Result<(), StorageError> {
+        if let Some(segment) = self.current.take() {
+            if let WalTarget::Tar(tar) = &mut self.target {
+                pad(tar, self.config.segment_size.bytes() - segment.filled)?;
+            }
+            self.complete(&segment)?;
+        }
+        match self.target {
+            WalTarget::Tar(tar) => tar.finish(),
+            WalTarget::Directory { .. } => Ok(()),
+        }
+    }
+}
+
+fn create_new(path: &Path, mode: u32) -> Result<File, StorageError> {
+    let file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)
+        .map_err(|error| StorageError::new("create file", path, error))?;
+    // The umask may have taken bits away.
+    file.set_permissions(Permissions::from_mode(mode))
+        .map_err(|error| StorageError::new("set permissions on file", path, error))?;
+    Ok(file)
+}
+
+fn tar_member(name: &str, size: u64) -> NewMember<'_> {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
+    let mtime = since_1970.map_or(0, |elapsed| elapsed.as_secs());
+    NewMember { name, mode: TAR_MEMBER_MODE, size, mtime, injected: false }
+}
+
+/// Appends zeros to a member.
+fn pad(tar: &mut TarFile, mut size: u64) -> Result<(), StorageError> {
+    let zeros = [0; 8192];
+    while size > 0 {
+        let step = zeros.len().min(usize::try_from(size).unwrap_or(zeros.len()));
+        tar.write(zeros.get(..step).unwrap_or_default())?;
+        size -= step as u64;
+    }
+    Ok(())
+}
