@@ -242,8 +242,7 @@ mod tests {
         let table = [
             ("", "replication"),
             ("dbname=''", "replication"),
-            ("dbname=db", "dbname=db"),
-            ("postgres:///db", "dbname=db"),
+            ("postgres:///db", "db"),
             ("dbname=db", "db"),
         ];
         for (text, database) in table {
