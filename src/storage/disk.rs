@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 
 use super::StorageError;
 use super::block::Block;
-use super::file::{OpenFile, create_new};
+use super::file::{NewFile, OpenFile};
 
 /// Threads that write and sync. They wait for the device nearly all the time; several let small files'
 /// syncs share one journal commit while a large file's blocks go on.
@@ -233,8 +233,9 @@ impl DiskThread {
             }
             Job::WriteSmallFile { .. } if is_hopeless => Ok(()),
             Job::WriteSmallFile { path, mode, contents } => {
-                let file = OpenFile::buffered(create_new(&path, mode)?, path);
+                let file = NewFile::create(path, mode)?;
                 file.write_at(&contents, 0)?;
+                let file = OpenFile::buffered(file);
                 file.set_final_size(contents.len() as u64);
                 self.unsynced.push(file);
                 Ok(())

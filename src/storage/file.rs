@@ -14,24 +14,75 @@ use super::StorageError;
 use super::block::{ALIGNMENT, Block};
 use super::error::IoContext as _;
 
-/// Creates a file that must not exist yet and gives it exactly the permission bits of `mode`.
-pub(super) fn create_new(path: &Path, mode: u32) -> Result<File, StorageError> {
-    let file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(path)
-        .context("create file", path)?;
-    // The umask may have taken bits away.
-    file.set_permissions(Permissions::from_mode(mode)).context("set permissions on file", path)?;
-    Ok(file)
+/// A file of our own making, with its path for messages.
+#[derive(Debug)]
+pub struct NewFile {
+    file: File,
+    path: PathBuf,
+}
+
+impl NewFile {
+    /// Creates a file that must not exist yet and gives it exactly the permission bits of `mode`.
+    ///
+    /// # Errors
+    /// If it exists, or cannot be created.
+    pub fn create(path: PathBuf, mode: u32) -> Result<Self, StorageError> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true).mode(mode);
+        let file = options.open(&path).context("create file", &path)?;
+        // The umask may have taken bits away.
+        file.set_permissions(Permissions::from_mode(mode))
+            .context("set permissions on file", &path)?;
+        Ok(NewFile { file, path })
+    }
+
+    /// Returns where the file was created.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes bytes at an offset.
+    ///
+    /// # Errors
+    /// If not all can be written.
+    pub fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), StorageError> {
+        self.file.write_all_at(bytes, offset).context("write to file", &self.path)
+    }
+
+    /// Cuts the file, or extends it with zeros.
+    ///
+    /// # Errors
+    /// If the operating system refuses.
+    pub fn set_size(&self, size: u64) -> Result<(), StorageError> {
+        self.file.set_len(size).context("truncate file", &self.path)
+    }
+
+    /// Brings contents and size to stable storage.
+    ///
+    /// # Errors
+    /// If the sync fails; what was written may be lost then.
+    pub fn sync(&self) -> Result<(), StorageError> {
+        self.file.sync_all().context("fsync file", &self.path)
+    }
+
+    /// Closes the file and hears of a failure, which some network file systems report only here.
+    ///
+    /// # Errors
+    /// If closing fails.
+    pub fn close(self) -> Result<(), StorageError> {
+        nix::unistd::close(self.file).context("close file", &self.path)
+    }
+
+    /// Returns the open file.
+    pub(super) fn as_file(&self) -> &File {
+        &self.file
+    }
 }
 
 /// A file that is being filled. The last one to let go of it completes it.
 #[derive(Debug)]
 pub(super) struct OpenFile {
-    file: File,
-    path: PathBuf,
+    file: NewFile,
     /// Whether writes go round the page cache; cleared when the file system turns out not to take it.
     is_direct: AtomicBool,
     /// The file's size, known when its writer is done; a file without it was abandoned.
@@ -40,16 +91,16 @@ pub(super) struct OpenFile {
 
 impl OpenFile {
     /// Wraps a new file for buffered writing.
-    pub(super) fn buffered(file: File, path: PathBuf) -> Self {
-        let is_direct = AtomicBool::new(false);
-        OpenFile { file, path, is_direct, final_size: OnceLock::new() }
+    pub(super) fn buffered(file: NewFile) -> Self {
+        OpenFile { file, is_direct: AtomicBool::new(false), final_size: OnceLock::new() }
     }
 
     /// Switches to direct I/O if the file system takes it. The file exists already, so a refusal
     /// leaves nothing behind.
     pub(super) fn try_direct(self) -> Self {
-        let accepted = fcntl_getfl(&self.file)
-            .and_then(|flags| fcntl_setfl(&self.file, flags | OFlags::DIRECT));
+        let file = self.file.as_file();
+        let accepted =
+            fcntl_getfl(file).and_then(|flags| fcntl_setfl(file, flags | OFlags::DIRECT));
         self.is_direct.store(accepted.is_ok(), Ordering::Relaxed);
         self
     }
@@ -57,9 +108,9 @@ impl OpenFile {
     /// Reserves the disk space of a file whose size is known. The reservation is a help, not a need:
     /// only a full disk counts as failure.
     pub(super) fn reserve(&self, size: u64) -> Result<(), StorageError> {
-        match fallocate(&self.file, FallocateFlags::empty(), 0, size) {
+        match fallocate(self.file.as_file(), FallocateFlags::empty(), 0, size) {
             Err(errno @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG)) => {
-                Err(StorageError::new("reserve space for file", &self.path, errno))
+                Err(StorageError::new("reserve space for file", self.file.path(), errno))
             }
             Ok(()) | Err(_) => Ok(()),
         }
@@ -68,24 +119,20 @@ impl OpenFile {
     /// Writes a block at an offset that is a multiple of the block size.
     pub(super) fn write_block(&self, block: &mut Block, offset: u64) -> Result<(), StorageError> {
         if self.is_direct.load(Ordering::Relaxed) {
-            match self.file.write_all_at(block.padded_contents(), offset) {
+            match self.file.write_at(block.padded_contents(), offset) {
                 Err(error) if error.kind() == io::ErrorKind::InvalidInput => self.leave_direct()?,
-                outcome => return outcome.context("write to file", &self.path),
+                outcome => return outcome,
             }
         }
-        self.write_at(block.contents(), offset)
-    }
-
-    /// Writes bytes at any offset of a buffered file.
-    pub(super) fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), StorageError> {
-        self.file.write_all_at(bytes, offset).context("write to file", &self.path)
+        self.file.write_at(block.contents(), offset)
     }
 
     fn leave_direct(&self) -> Result<(), StorageError> {
         self.is_direct.store(false, Ordering::Relaxed);
-        fcntl_getfl(&self.file)
-            .and_then(|flags| fcntl_setfl(&self.file, flags - OFlags::DIRECT))
-            .context("write to file", &self.path)
+        let file = self.file.as_file();
+        fcntl_getfl(file)
+            .and_then(|flags| fcntl_setfl(file, flags - OFlags::DIRECT))
+            .context("write to file", self.file.path())
     }
 
     /// Notes that everything was handed over for writing.
@@ -97,17 +144,12 @@ impl OpenFile {
     /// Completes the file after the last write: cuts the padding and the reservation, syncs, closes.
     pub(super) fn complete(self, sync: bool) -> Result<(), StorageError> {
         let Some(&size) = self.final_size.get() else { return Ok(()) };
-        if size % ALIGNMENT as u64 != 0 {
-            self.file.set_len(size).context("truncate file", &self.path)?;
+        if !size.is_multiple_of(ALIGNMENT as u64) {
+            self.file.set_size(size)?;
         }
         if sync {
-            self.file.sync_all().context("fsync file", &self.path)?;
+            self.file.sync()?;
         }
-        close(self.file, &self.path)
+        self.file.close()
     }
-}
-
-/// Closes a file and hears of a failure, which some network file systems report only here.
-pub(super) fn close(file: File, path: &Path) -> Result<(), StorageError> {
-    nix::unistd::close(file).context("close file", path)
 }

@@ -12,6 +12,7 @@ pub mod durable;
 mod error;
 mod extract;
 mod file;
+mod spool;
 mod tar_file;
 mod writer;
 
@@ -20,5 +21,7 @@ pub use created::{ClaimError, CleanUp, CreatedDirectories, DirectoryRole};
 pub use disk::{Disk, DiskConfig, DiskHandle};
 pub use error::StorageError;
 pub use extract::{ExtractError, Extractor, ExtractorConfig};
+pub use file::NewFile;
+pub use spool::Spool;
 pub use tar_file::{TarFile, TarOutput};
 pub use writer::{FileSize, FileWriter};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::StorageError;
 use super::block::{BLOCK_SIZE, Block};
 use super::disk::{DiskHandle, Job};
-use super::file::{OpenFile, create_new};
+use super::file::{NewFile, OpenFile};
 
 /// Files up to this size are collected in memory and written through the page cache by one thread, from
 /// creation to sync. A cluster has thousands of them; for these, direct I/O costs more than it saves.
@@ -56,7 +56,7 @@ impl FileWriter {
                 Route::Small { path, mode, contents }
             }
             FileSize::Known(_) | FileSize::Unknown => {
-                let mut file = OpenFile::buffered(create_new(&path, mode)?, path);
+                let mut file = OpenFile::buffered(NewFile::create(path, mode)?);
                 if disk.config().direct_io {
                     file = file.try_direct();
                 }

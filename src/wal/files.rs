@@ -1,8 +1,6 @@
 //! The files of streamed WAL: segments in a directory, or members of `pg_wal.tar`.
 
-use std::fs::{File, OpenOptions, Permissions};
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -11,7 +9,7 @@ use tokio::sync::watch;
 use crate::archive::{MemberSink as _, NewMember};
 use crate::pg::{Lsn, SegmentNumber, TimelineId, WalSegmentSize, history_file_name};
 use crate::pipeline::Batches;
-use crate::storage::{StorageError, TarFile, durable};
+use crate::storage::{NewFile, StorageError, TarFile, durable};
 
 /// Permission bits of members of `pg_wal.tar`.
 const TAR_MEMBER_MODE: u32 = 0o600;
@@ -67,7 +65,7 @@ struct Segment {
     /// How much of it is written.
     filled: u64,
     /// Its file; none in a tar file.
-    file: Option<(File, PathBuf)>,
+    file: Option<NewFile>,
 }
 
 impl WalFiles {
@@ -125,12 +123,10 @@ impl WalFiles {
         let name = SegmentNumber::containing(start, segment_size).file_name(timeline, segment_size);
         let file = match &mut self.target {
             WalTarget::Directory { path, file_mode, .. } => {
-                let path = path.join(&name);
-                let file = create_new(&path, *file_mode)?;
+                let file = NewFile::create(path.join(&name), *file_mode)?;
                 // What the stream does not reach reads as zeros, as in the server's own segments.
-                file.set_len(segment_size.bytes())
-                    .map_err(|error| StorageError::new("extend file", &path, error))?;
-                Some((file, path))
+                file.set_size(segment_size.bytes())?;
+                Some(file)
             }
             WalTarget::Tar(tar) => {
                 tar.begin_member(&tar_member(&name, segment_size.bytes()))?;
@@ -146,9 +142,7 @@ impl WalFiles {
         segment.filled = offset + bytes.len() as u64;
         match (&mut self.target, &segment.file) {
             (WalTarget::Tar(tar), _) => tar.write(bytes),
-            (WalTarget::Directory { .. }, Some((file, path))) => file
-                .write_all_at(bytes, offset)
-                .map_err(|error| StorageError::new("write to file", path, error)),
+            (WalTarget::Directory { .. }, Some(file)) => file.write_at(bytes, offset),
             (WalTarget::Directory { .. }, None) => Ok(()),
         }
     }
@@ -156,8 +150,9 @@ impl WalFiles {
     /// Completes the current segment, which ends at `end`.
     fn close_segment(&mut self, end: Lsn) -> Result<(), StorageError> {
         let Some(segment) = self.current.take() else { return Ok(()) };
-        self.complete(&segment)?;
-        self.mark_done(&segment.name)?;
+        let name = segment.name.clone();
+        self.complete(segment)?;
+        self.mark_done(&name)?;
         if matches!(self.target, WalTarget::Directory { sync: true, .. }) {
             // Nobody may be listening any more, when the stream has ended.
             let _ = self.flushed.send(end);
@@ -165,15 +160,18 @@ impl WalFiles {
         Ok(())
     }
 
-    /// Brings a segment that is written to its end to stable storage, if that was asked for.
-    fn complete(&mut self, segment: &Segment) -> Result<(), StorageError> {
-        match (&mut self.target, &segment.file) {
+    /// Ends a segment that is written to its end, and brings it to stable storage if that was asked for.
+    fn complete(&mut self, segment: Segment) -> Result<(), StorageError> {
+        match (&mut self.target, segment.file) {
             (WalTarget::Tar(tar), _) => tar.end(),
-            (WalTarget::Directory { path: directory, sync: true, .. }, Some((file, path))) => {
-                file.sync_all().map_err(|error| StorageError::new("fsync file", path, error))?;
-                durable::sync_directory(directory)
+            (WalTarget::Directory { path: directory, sync, .. }, Some(file)) => {
+                if *sync {
+                    file.sync()?;
+                    durable::sync_directory(directory)?;
+                }
+                file.close()
             }
-            (WalTarget::Directory { .. }, _) => Ok(()),
+            (WalTarget::Directory { .. }, None) => Ok(()),
         }
     }
 
@@ -185,15 +183,12 @@ impl WalFiles {
     fn write_whole(&mut self, name: &str, contents: &[u8]) -> Result<(), StorageError> {
         match &mut self.target {
             WalTarget::Directory { path, file_mode, sync } => {
-                let path = path.join(name);
-                let file = create_new(&path, *file_mode)?;
-                file.write_all_at(contents, 0)
-                    .map_err(|error| StorageError::new("write to file", &path, error))?;
+                let file = NewFile::create(path.join(name), *file_mode)?;
+                file.write_at(contents, 0)?;
                 if *sync {
-                    file.sync_all()
-                        .map_err(|error| StorageError::new("fsync file", &path, error))?;
+                    file.sync()?;
                 }
-                Ok(())
+                file.close()
             }
             WalTarget::Tar(tar) => {
                 tar.append(&tar_member(name, contents.len() as u64), &mut &contents[..])
@@ -208,26 +203,13 @@ impl WalFiles {
             if let WalTarget::Tar(tar) = &mut self.target {
                 pad(tar, self.config.segment_size.bytes() - segment.filled)?;
             }
-            self.complete(&segment)?;
+            self.complete(segment)?;
         }
         match self.target {
             WalTarget::Tar(tar) => tar.finish(),
             WalTarget::Directory { .. } => Ok(()),
         }
     }
-}
-
-fn create_new(path: &Path, mode: u32) -> Result<File, StorageError> {
-    let file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(path)
-        .map_err(|error| StorageError::new("create file", path, error))?;
-    // The umask may have taken bits away.
-    file.set_permissions(Permissions::from_mode(mode))
-        .map_err(|error| StorageError::new("set permissions on file", path, error))?;
-    Ok(file)
 }
 
 fn tar_member(name: &str, size: u64) -> NewMember<'_> {
