@@ -1,7 +1,73 @@
-//! Placeholder.
+//! The command line and the terminal: arguments, messages, progress, exit codes. The only place that
+//! prints.
+
+mod args;
+mod messages;
+mod password;
+mod program;
+mod progress;
+mod reporter;
+
+use std::ffi::OsString;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-/// Runs the program.
-pub fn run(_: std::env::ArgsOs) -> ExitCode {
+pub use args::{
+    BasebackupRequest, Conflict, ConnectionArgs, Outcome, PasswordPrompt, ShowProgress,
+    SyntaxError, UsageError, ValueError, Verbosity, interpret,
+};
+pub use messages::{Colors, Messages};
+pub use password::prompt as prompt_password;
+pub use program::{Program, Role};
+pub use progress::{ProgressBars, ProgressDisplay, ProgressLine, Screen};
+pub use reporter::TerminalReporter;
+
+/// Runs the program with all its arguments, `argv[0]` first.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let mut arguments = arguments.into_iter();
+    let program = Program::called(arguments.next().as_deref());
+    let arguments: Vec<OsString> = arguments.collect();
+    match interpret(&program, &arguments) {
+        Ok(Outcome::Print(text)) => print(&program, &text),
+        Ok(Outcome::Basebackup(request)) => run_basebackup(&program, *request),
+        Err(error) => {
+            refuse(&program, &error, &mut Messages::to_stderr(program.name()));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn print(program: &Program, text: &str) -> ExitCode {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let mut messages = Messages::to_stderr(program.name());
+            messages.error(format_args!("could not write to standard output: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Says why the command line is not carried out, and where to look.
+fn refuse(program: &Program, error: &UsageError, messages: &mut Messages<impl io::Write>) {
+    match error {
+        UsageError::Syntax(fault) => {
+            messages.raw(format_args!("{}: {fault}", program.invoked_as()));
+        }
+        UsageError::Misplaced => {}
+        UsageError::Value(_)
+        | UsageError::Conflict(_)
+        | UsageError::UnknownCommand(_)
+        | UsageError::NoCommand => messages.error(error),
+    }
+    if let Some(command) = error.helpful_command(program) {
+        messages.hint(format_args!("Try \"{command} --help\" for more information."));
+    }
+}
+
+fn run_basebackup(program: &Program, _request: BasebackupRequest) -> ExitCode {
+    let mut messages = Messages::to_stderr(program.name());
+    messages.error("taking base backups is not implemented yet");
     ExitCode::FAILURE
 }
