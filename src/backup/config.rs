@@ -1,6 +1,6 @@
 //! What the user wants of a base backup, with all cross-checks already made.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::pg::TablespaceMappings;
 
@@ -48,6 +48,25 @@ pub enum Target {
     },
     /// `base.tar` on standard output.
     Stdout,
+}
+
+impl Target {
+    /// Returns the directory that is filled, if there is one.
+    pub fn directory(&self) -> Option<&Path> {
+        match self {
+            Target::Plain { directory, .. } | Target::Tar { directory } => Some(directory),
+            Target::Stdout => None,
+        }
+    }
+
+    /// Returns the directory of WAL segments, in plain format.
+    pub fn wal_directory(&self) -> Option<PathBuf> {
+        match self {
+            Target::Plain { wal_directory: Some(path), .. } => Some(path.clone()),
+            Target::Plain { directory, .. } => Some(directory.join("pg_wal")),
+            Target::Tar { .. } | Target::Stdout => None,
+        }
+    }
 }
 
 /// How the needed WAL is got.

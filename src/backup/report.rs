@@ -48,6 +48,8 @@ pub enum Event {
     RenamingManifest,
     /// The backup is complete.
     Completed,
+    /// The password file is not used; why.
+    PassfileIgnored(String),
     /// The server sent a notice or a warning.
     Notice(ServerMessage),
     /// Something of a failed run is being removed or deliberately left.

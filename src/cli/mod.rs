@@ -2,11 +2,13 @@
 //! prints.
 
 mod args;
+mod basebackup;
 mod messages;
 mod password;
 mod program;
 mod progress;
 mod reporter;
+mod signals;
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
@@ -29,7 +31,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.collect();
     match interpret(&program, &arguments) {
         Ok(Outcome::Print(text)) => print(&program, &text),
-        Ok(Outcome::Basebackup(request)) => run_basebackup(&program, *request),
+        Ok(Outcome::Basebackup(request)) => basebackup::run(&program, *request),
         Err(error) => {
             refuse(&program, &error, &mut Messages::to_stderr(program.name()));
             ExitCode::FAILURE
@@ -64,10 +66,4 @@ fn refuse(program: &Program, error: &UsageError, messages: &mut Messages<impl io
     if let Some(command) = error.helpful_command(program) {
         messages.hint(format_args!("Try \"{command} --help\" for more information."));
     }
-}
-
-fn run_basebackup(program: &Program, _request: BasebackupRequest) -> ExitCode {
-    let mut messages = Messages::to_stderr(program.name());
-    messages.error("taking base backups is not implemented yet");
-    ExitCode::FAILURE
 }

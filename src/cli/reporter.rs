@@ -69,6 +69,8 @@ impl<W: Write> Reporter for TerminalReporter<W> {
 fn tell<W: Write>(messages: &mut Messages<W>, verbosity: Verbosity, event: &Event) {
     match event {
         Event::Notice(notice) => messages.raw(notice),
+        // libpq prints this itself, without the program's name.
+        Event::PassfileIgnored(reason) => messages.raw(format_args!("WARNING: {reason}")),
         Event::CleanUp(CleanUp::Failed(reason)) => messages.error(reason),
         Event::CleanUp(step) => messages.info(clean_up_text(step)),
         Event::WalStreamBroken { reason, resume_at } => {
@@ -107,6 +109,7 @@ fn step_text(event: &Event) -> Option<String> {
         | Event::ArchiveCompleted
         | Event::ReceivingCompleted
         | Event::WalStreamBroken { .. }
+        | Event::PassfileIgnored(_)
         | Event::Notice(_)
         | Event::CleanUp(_) => return None,
     })

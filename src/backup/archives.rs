@@ -1,0 +1,237 @@
+//! The archive thread: from the stream's payloads to members and the manifest, and the verdict on them.
+
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+
+use super::BackupError;
+use super::members::{Members, Output, Record};
+use super::prepare::{MANIFEST_TEMPORARY_NAME, Modes};
+use crate::archive::{NewMember, TarParser};
+use crate::manifest::{Comparison, ReceivedLog, compare};
+use crate::pg::{ChecksumAlgorithm, Oid};
+use crate::pipeline::Batches;
+use crate::storage::{
+    DiskHandle, Extractor, ExtractorConfig, FileSize, FileWriter, Spool, StorageError, TarFile,
+    TarOutput,
+};
+
+/// What the network task hands over, in the order of the stream.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// The archive at this index of the plan begins.
+    Archive(usize),
+    /// The next bytes of the archive.
+    ArchiveData(Bytes),
+    /// The manifest begins.
+    Manifest,
+    /// The next bytes of the manifest.
+    ManifestData(Bytes),
+    /// All is received.
+    End,
+}
+
+/// Where one archive goes.
+#[derive(Clone, Debug)]
+pub(super) enum Destination {
+    /// Its members become files.
+    Extract(ExtractorConfig),
+    /// It becomes a tar file.
+    TarFile(PathBuf),
+    /// It is passed on to standard output, with the manifest as its last member.
+    Stdout,
+}
+
+/// What the thread needs to know before it starts.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// One entry an archive, in the order of the server's list.
+    pub(super) archives: Vec<(Option<Oid>, Destination)>,
+    /// The directory for `backup_manifest`; none when it goes into the tar stream.
+    pub(super) directory: Option<PathBuf>,
+    /// The algorithm of the manifest that was asked for; none if none was.
+    pub(super) algorithm: Option<ChecksumAlgorithm>,
+    /// Permission bits of files that are not members.
+    pub(super) modes: Modes,
+}
+
+/// What the thread leaves behind.
+#[derive(Debug)]
+pub(super) struct Received {
+    /// Directories that were filled, to be synced.
+    pub(super) directories: Vec<PathBuf>,
+    /// The manifest under its temporary name.
+    pub(super) manifest: Option<Spool>,
+    /// How the manifest and the files compare.
+    pub(super) comparison: Option<Comparison>,
+}
+
+/// The thread's state.
+pub(super) struct Archives {
+    plan: Plan,
+    disk: DiskHandle,
+    record: Option<Record>,
+    current: Current,
+    directories: Vec<PathBuf>,
+    /// The tar on standard output, held open for the manifest.
+    stdout: Option<TarFile>,
+    manifest: Option<Spool>,
+}
+
+enum Current {
+    Nothing,
+    Archive(Box<(TarParser, Members)>),
+    Manifest,
+}
+
+impl Archives {
+    pub(super) fn new(plan: Plan, disk: DiskHandle) -> Self {
+        let record = plan.algorithm.map(|algorithm| {
+            let storage = Spool::temporary(plan.directory.as_deref());
+            Record { log: ReceivedLog::new(storage), algorithm }
+        });
+        Archives {
+            plan,
+            disk,
+            record,
+            current: Current::Nothing,
+            directories: Vec::new(),
+            stdout: None,
+            manifest: None,
+        }
+    }
+
+    /// Handles batches until the stream is complete. If the queue ends before that, the backup was given
+    /// up and nobody looks at the result.
+    pub(super) fn run(mut self, batches: Batches<Vec<Step>>) -> Result<Received, BackupError> {
+        for step in batches.flatten() {
+            match step {
+                Step::ArchiveData(bytes) => {
+                    if let Current::Archive(archive) = &mut self.current {
+                        let (parser, members) = &mut **archive;
+                        parser.handle(bytes, members)?;
+                    }
+                }
+                Step::ManifestData(bytes) => {
+                    if let Some(manifest) = &mut self.manifest {
+                        manifest.append(&bytes)?;
+                    }
+                }
+                Step::Archive(index) => {
+                    self.end_archive()?;
+                    self.begin_archive(index)?;
+                }
+                Step::Manifest => {
+                    self.end_archive()?;
+                    self.current = Current::Manifest;
+                    self.manifest = Some(self.begin_manifest()?);
+                }
+                Step::End => {
+                    self.end_archive()?;
+                    return self.finish();
+                }
+            }
+        }
+        Err(BackupError::Interrupted)
+    }
+
+    fn begin_archive(&mut self, index: usize) -> Result<(), BackupError> {
+        // The protocol layer only gives indices of the list that the plan was made from.
+        let Some((oid, destination)) = self.plan.archives.get(index) else {
+            return Err(BackupError::ArchiveShape("archive is not in the list of tablespaces"));
+        };
+        let output = match destination {
+            Destination::Extract(config) => {
+                Output::Extract(Box::new(Extractor::new(config.clone(), self.disk.clone())))
+            }
+            Destination::TarFile(path) => {
+                let mode = self.plan.modes.file;
+                let file = FileWriter::create(&self.disk, path.clone(), mode, FileSize::Unknown)?;
+                Output::Tar(TarFile::new(TarOutput::File(file)))
+            }
+            Destination::Stdout => {
+                let stream = Box::new(std::io::stdout());
+                Output::Tar(TarFile::new(TarOutput::Stream(stream, PathBuf::from("stdout"))))
+            }
+        };
+        let members = Members::new(output, self.record.take(), *oid);
+        self.current = Current::Archive(Box::new((TarParser::default(), members)));
+        Ok(())
+    }
+
+    fn end_archive(&mut self) -> Result<(), BackupError> {
+        let Current::Archive(archive) = std::mem::replace(&mut self.current, Current::Nothing)
+        else {
+            return Ok(());
+        };
+        let (parser, members) = *archive;
+        parser.finish::<BackupError>()?;
+        let (output, record) = members.into_parts();
+        self.record = record;
+        match output {
+            Output::Extract(extractor) => self.directories.extend(extractor.into_directories()),
+            Output::Tar(tar) if self.plan.directory.is_none() => self.stdout = Some(tar),
+            Output::Tar(tar) => tar.finish()?,
+        }
+        Ok(())
+    }
+
+    fn begin_manifest(&self) -> Result<Spool, StorageError> {
+        match &self.plan.directory {
+            Some(directory) => {
+                Spool::named(directory.join(MANIFEST_TEMPORARY_NAME), self.plan.modes.file)
+            }
+            None => Ok(Spool::temporary(None)),
+        }
+    }
+
+    fn finish(mut self) -> Result<Received, BackupError> {
+        let comparison = match (self.record.take(), &mut self.manifest) {
+            (Some(Record { log, algorithm }), Some(manifest)) => {
+                manifest.rewind_sized()?;
+                Some(compare(log, manifest, algorithm).map_err(BackupError::Manifest)?)
+            }
+            (Some(_), None) => {
+                return Err(BackupError::ArchiveShape("server did not send a backup manifest"));
+            }
+            (None, _) => None,
+        };
+        self.finish_stdout()?;
+        Ok(Received { directories: self.directories, manifest: self.manifest, comparison })
+    }
+
+    /// Adds the manifest to the tar on standard output and ends it.
+    fn finish_stdout(&mut self) -> Result<(), BackupError> {
+        let Some(mut tar) = self.stdout.take() else { return Ok(()) };
+        if let Some(manifest) = &mut self.manifest {
+            let member = NewMember {
+                name: "backup_manifest",
+                mode: self.plan.modes.file,
+                size: manifest.rewind_sized()?,
+                mtime: seconds_since_1970(),
+                injected: true,
+            };
+            tar.append(&member, manifest)?;
+        }
+        Ok(tar.finish()?)
+    }
+}
+
+fn seconds_since_1970() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
+}
+
+/// Returns the name of an archive's tar file.
+pub(super) fn tar_file_name(oid: Option<Oid>) -> String {
+    oid.map_or_else(|| "base.tar".to_owned(), |oid| format!("{oid}.tar"))
+}
+
+/// Says where an archive's output appears to the user.
+pub(super) fn destination_path(destination: &Destination) -> &Path {
+    match destination {
+        Destination::Extract(config) => &config.root,
+        Destination::TarFile(path) => path,
+        Destination::Stdout => Path::new("-"),
+    }
+}

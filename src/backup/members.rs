@@ -1,0 +1,108 @@
+//! What happens to each archive member: it is digested, and written.
+
+use bytes::Bytes;
+
+use super::BackupError;
+use crate::archive::{Member, MemberKind, MemberSink, TarError};
+use crate::manifest::ReceivedLog;
+use crate::pg::{ChecksumAlgorithm, Digester, Oid};
+use crate::storage::{Extractor, Spool, StorageError, TarFile};
+
+/// Where members go.
+#[derive(Debug)]
+pub(super) enum Output {
+    /// Into a directory.
+    Extract(Box<Extractor>),
+    /// Into a tar file.
+    Tar(TarFile),
+}
+
+/// The record of what was received, for the comparison with the manifest.
+pub(super) struct Record {
+    pub(super) log: ReceivedLog<Spool>,
+    pub(super) algorithm: ChecksumAlgorithm,
+}
+
+/// Passes the members of one archive to the output and digests their contents on the way.
+pub(super) struct Members {
+    output: Output,
+    /// None where there will be no manifest to compare with.
+    record: Option<Record>,
+    /// What stands before the archive's names in the manifest.
+    prefix: Vec<u8>,
+    current: Option<Received>,
+}
+
+/// The file that is being received.
+struct Received {
+    path: Vec<u8>,
+    size: u64,
+    digester: Digester,
+}
+
+impl Members {
+    /// Begins the archive of a tablespace, or of the data directory.
+    pub(super) fn new(output: Output, record: Option<Record>, oid: Option<Oid>) -> Self {
+        let prefix = oid.map(|oid| format!("pg_tblspc/{oid}/").into_bytes()).unwrap_or_default();
+        Members { output, record, prefix, current: None }
+    }
+
+    /// Gives back what outlives the archive.
+    pub(super) fn into_parts(self) -> (Output, Option<Record>) {
+        (self.output, self.record)
+    }
+}
+
+impl MemberSink for Members {
+    type Error = BackupError;
+
+    fn begin(&mut self, member: &Member) -> Result<(), BackupError> {
+        if let (MemberKind::File, Some(record)) = (&member.kind, &self.record) {
+            let path = [&self.prefix, member.path.as_bytes()].concat();
+            let digester = Digester::new(record.algorithm);
+            self.current = Some(Received { path, size: member.size, digester });
+        }
+        match &mut self.output {
+            Output::Extract(extractor) => extractor.begin(member).map_err(BackupError::Extract),
+            Output::Tar(tar) => Ok(tar.begin(member)?),
+        }
+    }
+
+    fn contents(&mut self, bytes: Bytes) -> Result<(), BackupError> {
+        if let Some(received) = &mut self.current {
+            received.digester.update(&bytes);
+        }
+        match &mut self.output {
+            Output::Extract(extractor) => extractor.contents(bytes).map_err(BackupError::Extract),
+            Output::Tar(tar) => Ok(tar.contents(bytes)?),
+        }
+    }
+
+    fn end(&mut self) -> Result<(), BackupError> {
+        if let (Some(received), Some(record)) = (self.current.take(), &mut self.record) {
+            let Received { path, size, digester } = received;
+            record.log.push(&path, size, &digester.finish()).map_err(|source| {
+                StorageError::new("write to file", "list of received files", source)
+            })?;
+        }
+        match &mut self.output {
+            Output::Extract(extractor) => extractor.end().map_err(BackupError::Extract),
+            Output::Tar(tar) => Ok(tar.end()?),
+        }
+    }
+}
+
+impl From<TarError<BackupError>> for BackupError {
+    fn from(error: TarError<BackupError>) -> Self {
+        match error {
+            TarError::Member(error) => BackupError::Archive(error),
+            TarError::Truncated => {
+                BackupError::ArchiveShape("COPY stream ended before last file was finished")
+            }
+            TarError::AfterEnd => {
+                BackupError::ArchiveShape("unexpected data after the end of the tar archive")
+            }
+            TarError::Sink(error) => error,
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! A base backup from beginning to end.
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+
+use tokio::sync::watch;
+
+use super::archives::{Archives, Plan};
+use super::prepare::{Cluster, claim_target, plan_archives};
+use super::receive::{ArchiveWorker, BackupStream, Header, QUEUE_MAX, Sent};
+use super::wal_stream::{self, Observer};
+use super::{
+    BackupConfig, BackupError, DirectIo, Durability, Event, OnFailure, Phase, Progress, Reporter,
+    Target, WalMethod, finish, request,
+};
+use crate::net::connect;
+use crate::net::conninfo::ConnectOptions;
+use crate::pg::{Lsn, TimelineId};
+use crate::pipeline::{Worker, run_blocking};
+use crate::protocol::BaseBackupStream;
+use crate::storage::{CreatedDirectories, Disk, DiskConfig};
+
+/// A backup to take.
+#[derive(Clone, Copy)]
+pub struct BackupJob<'a> {
+    /// What is wanted.
+    pub config: &'a BackupConfig,
+    /// The server.
+    pub connect: &'a ConnectOptions,
+    /// Hears of events.
+    pub reporter: &'a dyn Reporter,
+    /// Counts.
+    pub progress: &'a Progress,
+}
+
+/// A complete backup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackupSummary {
+    /// Where replay starts.
+    pub start_lsn: Lsn,
+    /// Up to where it must go.
+    pub end_lsn: Lsn,
+    /// The timeline of the start.
+    pub timeline: TimelineId,
+    /// Files that were compared with the manifest; `None` if there was no manifest.
+    pub verified_files: Option<u64>,
+}
+
+/// Takes a backup. If `interrupted` completes first, or anything fails, what was created is removed
+/// again, unless the configuration or [`BackupError::keeps_files`] says otherwise.
+///
+/// # Errors
+/// Any [`BackupError`].
+pub async fn run(
+    job: BackupJob<'_>,
+    interrupted: impl Future<Output = ()>,
+) -> Result<BackupSummary, BackupError> {
+    let mut created = CreatedDirectories::default();
+    // Dropping the unfinished work waits for its threads, so nothing is written during clean-up.
+    let outcome = tokio::select! {
+        outcome = take(job, &mut created) => outcome,
+        () = interrupted => Err(BackupError::Interrupted),
+    };
+    let outcome = outcome.and_then(|settled| {
+        if settled.manifest_directory.is_some() {
+            job.reporter.report(Event::RenamingManifest);
+        }
+        let manifest_directory = settled.manifest_directory.as_deref();
+        finish::commit(&created, manifest_directory, job.config.durability)?;
+        Ok(settled.summary)
+    });
+    match &outcome {
+        Ok(_) => job.reporter.report(Event::Completed),
+        Err(error) if error.keeps_files() => {}
+        Err(_) => {
+            let on_step = |step| job.reporter.report(Event::CleanUp(step));
+            match job.config.on_failure {
+                OnFailure::CleanUp => created.remove(on_step),
+                OnFailure::Keep => created.keep(on_step),
+            }
+        }
+    }
+    outcome
+}
+
+/// A backup that is complete and safe, but for the manifest's name.
+struct Settled {
+    summary: BackupSummary,
+    /// Where the manifest waits for its name, if there is one in a directory.
+    manifest_directory: Option<PathBuf>,
+}
+
+/// Does everything but the last step.
+async fn take(
+    job: BackupJob<'_>,
+    created: &mut CreatedDirectories,
+) -> Result<Settled, BackupError> {
+    let BackupJob { config, reporter, progress, .. } = job;
+    let (cluster, mut backup) = initiate(job, created).await?;
+    let header = backup.read_header().await?;
+    if config.wal != WalMethod::None {
+        reporter.report(Event::WalStart(header.start_lsn, header.timeline));
+    }
+    announce_size(&header, progress);
+
+    // Declared before all that hands work to it, so it is dropped when nobody holds it any more.
+    let disk = Disk::start(DiskConfig {
+        sync: config.durability == Durability::Sync,
+        direct_io: config.direct_io == DirectIo::Auto,
+    })
+    .map_err(BackupError::Thread)?;
+    let destinations = plan_archives(&config.target, &header.tablespaces, cluster.modes, created)?;
+    let observer = Observer { reporter, progress };
+    let wal = wal_stream::start(job, &cluster, &header, &disk.handle(), &observer).await?;
+    let oids = header.tablespaces.iter().map(|tablespace| tablespace.oid);
+    let plan = Plan {
+        archives: oids.zip(destinations.iter().cloned()).collect(),
+        directory: config.target.directory().map(Path::to_owned),
+        algorithm: request::digest_algorithm(&config.manifest),
+        modes: cluster.modes,
+    };
+    let archives = Archives::new(plan, disk.handle());
+    let worker: ArchiveWorker =
+        Worker::spawn("archive", QUEUE_MAX, move |batches| archives.run(batches))
+            .map_err(BackupError::Thread)?;
+
+    reporter.report(Event::ReceivingStarted);
+    let (end_sender, end) = watch::channel(None);
+    let streams_wal = wal.is_some();
+    let receive = async {
+        let sent = backup.receive(worker, &destinations, &end_sender).await?;
+        if config.wal != WalMethod::None {
+            reporter.report(Event::WalEnd(sent.end_lsn));
+        }
+        if streams_wal {
+            reporter.report(Event::WaitingForWal);
+        }
+        Ok::<_, BackupError>(sent)
+    };
+    let stream_wal = async {
+        match wal {
+            Some(wal) => Ok(wal.run(end).await?),
+            None => Ok(()),
+        }
+    };
+    let (sent, ()) = tokio::try_join!(receive, stream_wal)?;
+    settle(job, &header, sent, disk).await
+}
+
+/// Connects, prepares the target and asks for the backup.
+async fn initiate<'a>(
+    job: BackupJob<'a>,
+    created: &mut CreatedDirectories,
+) -> Result<(Cluster, BackupStream<'a>), BackupError> {
+    let BackupJob { config, reporter, progress, .. } = job;
+    let mut warnings = Vec::new();
+    let connected = connect(job.connect, &mut warnings).await;
+    for warning in warnings {
+        reporter.report(Event::PassfileIgnored(warning.to_string()));
+    }
+    let mut connection = connected?;
+    let cluster = Cluster::ask(&mut connection).await?;
+    claim_target(&config.target, cluster.modes, created)?;
+    let phase = Phase::Initiating;
+    let command = request::base_backup(config).to_command(cluster.version);
+    let sent = connection.send_command(&command).await;
+    sent.map_err(|source| BackupError::Stream { phase, source })?;
+    reporter.report(Event::WaitingForCheckpoint);
+    let manifest = request::manifest_expected(&config.manifest);
+    let stream = BaseBackupStream::new(cluster.version, manifest);
+    Ok((cluster, BackupStream { connection, stream, phase, reporter, progress }))
+}
+
+fn announce_size(header: &Header, progress: &Progress) {
+    let kilobytes: u64 = header
+        .tablespaces
+        .iter()
+        .filter_map(|tablespace| tablespace.size_kb)
+        .fold(0, u64::saturating_add);
+    Progress::add(&progress.total_bytes, kilobytes.saturating_mul(1024));
+    Progress::add(&progress.tablespaces_total, header.tablespaces.len() as u64);
+}
+
+/// Judges what was received and brings it to stable storage.
+async fn settle(
+    job: BackupJob<'_>,
+    header: &Header,
+    sent: Sent,
+    disk: Disk,
+) -> Result<Settled, BackupError> {
+    let BackupConfig { target, wal, durability, .. } = job.config;
+    let durability = *durability;
+    let Sent { end_lsn, received, page_checksums } = sent;
+    if let Some(message) = page_checksums {
+        return Err(BackupError::PageChecksums(message));
+    }
+    let verified_files = match received.comparison {
+        Some(comparison) if !comparison.findings.is_empty() => {
+            return Err(BackupError::Damaged(comparison.findings, comparison.findings_omitted));
+        }
+        Some(comparison) => Some(comparison.summary.file_count),
+        None => None,
+    };
+    let mut directories = received.directories;
+    if let (Some(path), WalMethod::Stream(_)) = (target.wal_directory(), wal) {
+        directories.extend([path.join("archive_status"), path]);
+    }
+    let has_manifest = received.manifest.is_some();
+    if durability == Durability::Sync && *target != Target::Stdout {
+        job.reporter.report(Event::Syncing);
+    }
+    run_blocking("settle", move || {
+        finish::settle(disk, received.manifest, &directories, durability)
+    })
+    .await
+    .map_err(BackupError::Thread)??;
+    Ok(Settled {
+        summary: BackupSummary {
+            start_lsn: header.start_lsn,
+            end_lsn,
+            timeline: header.timeline,
+            verified_files,
+        },
+        manifest_directory: target.directory().filter(|_| has_manifest).map(Path::to_owned),
+    })
+}

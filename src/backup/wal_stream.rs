@@ -1,0 +1,87 @@
+//! The WAL beside the backup, as the backup's configuration has it.
+
+use std::time::Duration;
+
+use super::prepare::{Cluster, create_wal_directories};
+use super::receive::Header;
+use super::run::BackupJob;
+use super::{BackupError, Durability, Event, Progress, Reporter, SlotChoice, WalMethod};
+use crate::storage::{DiskHandle, FileSize, FileWriter, TarFile, TarOutput};
+use crate::wal::{
+    Slot, SlotUse, WalNotice, WalObserver, WalReceiver, WalReceiverConfig, WalTarget,
+};
+
+/// How often the server hears of the WAL stream without need; the original's default.
+const STATUS_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Passes what happens on the WAL connection on to the backup's reporter.
+pub(super) struct Observer<'a> {
+    pub(super) reporter: &'a dyn Reporter,
+    pub(super) progress: &'a Progress,
+}
+
+impl WalObserver for Observer<'_> {
+    fn notice(&self, notice: WalNotice) {
+        self.reporter.report(match notice {
+            WalNotice::CreatedTemporarySlot(name) => Event::CreatedTemporarySlot(name),
+            WalNotice::CreatedSlot(name) => Event::CreatedSlot(name),
+            WalNotice::Broken { reason, resume_at } => Event::WalStreamBroken { reason, resume_at },
+            WalNotice::Server(message) => Event::Notice(*message),
+        });
+    }
+
+    fn received(&self, bytes: u64) {
+        Progress::add(&self.progress.wal_bytes, bytes);
+    }
+}
+
+/// Starts the WAL stream if one is wanted: before the first byte of data, so that none is missed.
+pub(super) async fn start<'a>(
+    job: BackupJob<'_>,
+    cluster: &Cluster,
+    header: &Header,
+    disk: &DiskHandle,
+    observer: &'a Observer<'a>,
+) -> Result<Option<WalReceiver<'a>>, BackupError> {
+    let WalMethod::Stream(choice) = &job.config.wal else { return Ok(None) };
+    job.reporter.report(Event::StartingWalReceiver);
+    let config = WalReceiverConfig {
+        connect: job.connect.clone(),
+        slot: slot(choice),
+        start: header.start_lsn,
+        timeline: header.timeline,
+        segment_size: cluster.segment_size,
+        system_identifier: cluster.system_identifier.clone(),
+        status_interval: Some(STATUS_INTERVAL),
+    };
+    let target = target(job, cluster, disk)?;
+    Ok(Some(WalReceiver::start(config, target, observer).await?))
+}
+
+fn slot(choice: &SlotChoice) -> Slot {
+    match choice {
+        SlotChoice::Temporary => Slot::Temporary,
+        SlotChoice::Existing(name) => Slot::Named(name.clone(), SlotUse::Existing),
+        SlotChoice::Create(name) => Slot::Named(name.clone(), SlotUse::Create),
+        SlotChoice::None => Slot::None,
+    }
+}
+
+fn target(
+    job: BackupJob<'_>,
+    cluster: &Cluster,
+    disk: &DiskHandle,
+) -> Result<WalTarget, BackupError> {
+    let file_mode = cluster.modes.file;
+    let target = &job.config.target;
+    if let Some(path) = target.wal_directory() {
+        create_wal_directories(&path, cluster)?;
+        let sync = job.config.durability == Durability::Sync;
+        return Ok(WalTarget::Directory { path, file_mode, sync });
+    }
+    // The command line refuses this too, before anything is connected.
+    let directory = target.directory().ok_or(BackupError::WalToStdout)?;
+    let path = directory.join("pg_wal.tar");
+    let file = FileWriter::create(disk, path, file_mode, FileSize::Unknown)?;
+    Ok(WalTarget::Tar(TarFile::new(TarOutput::File(file))))
+}
