@@ -1,0 +1,126 @@
+//! The stages of the streaming path, one by one: frames, tar, digests.
+//!
+//! Run one with `cargo bench --bench components -- tar`; compare with a saved state with
+//! `--save-baseline NAME` and `--baseline NAME`.
+
+use std::convert::Infallible;
+use std::hint::black_box;
+
+use bytes::{Bytes, BytesMut};
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use pgsiphon::archive::{Member, MemberSink, NewMember, TarParser, padding};
+use pgsiphon::pg::{ChecksumAlgorithm, Digester};
+use pgsiphon::protocol::{Message, poll_frame};
+
+/// What one read of a socket gives.
+const READ_SIZE: usize = 256 << 10;
+
+/// The payload of one CopyData message of a server that compresses nothing.
+const PAYLOAD_SIZE: usize = 32 << 10;
+
+/// A read buffer full of CopyData messages.
+fn copy_data() -> Bytes {
+    let mut stream = BytesMut::new();
+    while stream.len() + PAYLOAD_SIZE < READ_SIZE {
+        stream.extend_from_slice(b"d");
+        stream.extend_from_slice(&(PAYLOAD_SIZE as u32 + 5).to_be_bytes());
+        stream.extend_from_slice(b"d");
+        stream.extend_from_slice(&[7; PAYLOAD_SIZE]);
+    }
+    stream.freeze()
+}
+
+/// An archive with files of one size.
+fn archive(files: usize, file_size: usize) -> Bytes {
+    let mut archive = BytesMut::new();
+    for index in 0..files {
+        let name = format!("base/16384/{index}");
+        let size = file_size as u64;
+        let member = NewMember { name: &name, mode: 0o600, size, mtime: 0, injected: false };
+        archive.extend_from_slice(&member.to_header());
+        archive.extend_from_slice(&vec![7; file_size]);
+        archive.extend_from_slice(&vec![0; padding(size)]);
+    }
+    archive.freeze()
+}
+
+/// Throws members away.
+struct Nowhere;
+
+impl MemberSink for Nowhere {
+    type Error = Infallible;
+
+    fn begin(&mut self, member: &Member) -> Result<(), Infallible> {
+        black_box(member);
+        Ok(())
+    }
+
+    fn contents(&mut self, bytes: Bytes) -> Result<(), Infallible> {
+        black_box(bytes);
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), Infallible> {
+        Ok(())
+    }
+}
+
+fn frames(criterion: &mut Criterion) {
+    let stream = copy_data();
+    let mut group = criterion.benchmark_group("frames");
+    group.throughput(Throughput::Bytes(stream.len() as u64));
+    group.bench_function("copy_data_32k", |bencher| {
+        bencher.iter_batched_ref(
+            || BytesMut::from(&stream[..]),
+            |buffer| {
+                while let Some(frame) = poll_frame(buffer).expect("well-formed frames") {
+                    black_box(Message::decode(frame).expect("CopyData"));
+                }
+            },
+            BatchSize::LargeInput,
+        );
+    });
+    group.finish();
+}
+
+fn tar(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("tar");
+    for (name, files, size) in [("large_files", 2, 16 << 20), ("small_files", 2_000, 8192)] {
+        let archive = archive(files, size);
+        group.throughput(Throughput::Bytes(archive.len() as u64));
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                let mut parser = TarParser::default();
+                let mut rest = archive.clone();
+                while !rest.is_empty() {
+                    let chunk = rest.split_to(rest.len().min(PAYLOAD_SIZE));
+                    parser.handle(chunk, &mut Nowhere).expect("a valid archive");
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
+fn digests(criterion: &mut Criterion) {
+    let payload = vec![7; PAYLOAD_SIZE];
+    let mut group = criterion.benchmark_group("digests");
+    group.throughput(Throughput::Bytes(PAYLOAD_SIZE as u64));
+    let algorithms = [
+        ChecksumAlgorithm::Crc32c,
+        ChecksumAlgorithm::Sha224,
+        ChecksumAlgorithm::Sha256,
+        ChecksumAlgorithm::Sha384,
+        ChecksumAlgorithm::Sha512,
+    ];
+    for algorithm in algorithms {
+        group.bench_function(algorithm.to_string(), |bencher| {
+            let mut digester = Digester::new(algorithm);
+            bencher.iter(|| digester.update(black_box(&payload)));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, frames, tar, digests);
+criterion_main!(benches);
