@@ -150,10 +150,7 @@ impl Archives {
                 let file = FileWriter::create(&self.disk, path.clone(), mode, FileSize::Unknown)?;
                 Output::Tar(TarFile::new(TarOutput::File(file)))
             }
-            Destination::Stdout => {
-                let stream = Box::new(std::io::stdout());
-                Output::Tar(TarFile::new(TarOutput::Stream(stream, PathBuf::from("stdout"))))
-            }
+            Destination::Stdout => Output::Tar(TarFile::new(TarOutput::stdout()?)),
         };
         let members = Members::new(output, self.record.take(), *oid);
         self.current = Current::Archive(Box::new((TarParser::default(), members)));

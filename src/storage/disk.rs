@@ -34,7 +34,7 @@ pub struct DiskConfig {
     pub direct_io: bool,
 }
 
-/// The disk threads of one backup. Dropping it waits for what is under way.
+/// The disk threads of one backup. Dropping it gives the work up and waits for what is under way.
 #[derive(Debug)]
 pub struct Disk {
     handle: Option<DiskHandle>,
@@ -67,10 +67,11 @@ impl std::fmt::Debug for Job {
     }
 }
 
-/// The first failure of any disk thread.
+/// Whether there is any use in going on, and the first failure of any disk thread.
 #[derive(Debug, Default)]
 struct Failure {
-    happened: AtomicBool,
+    /// Something failed, or the disk was dropped before its work was done.
+    is_hopeless: AtomicBool,
     error: Mutex<Option<StorageError>>,
 }
 
@@ -78,11 +79,19 @@ impl Failure {
     fn record(&self, error: StorageError) {
         let mut first = self.error.lock().unwrap_or_else(PoisonError::into_inner);
         first.get_or_insert(error);
-        self.happened.store(true, Ordering::Release);
+        self.give_up();
+    }
+
+    fn give_up(&self) {
+        self.is_hopeless.store(true, Ordering::Release);
+    }
+
+    fn is_hopeless(&self) -> bool {
+        self.is_hopeless.load(Ordering::Acquire)
     }
 
     fn check(&self) -> Result<(), StorageError> {
-        if !self.happened.load(Ordering::Acquire) {
+        if !self.is_hopeless() {
             return Ok(());
         }
         let first = self.error.lock().unwrap_or_else(PoisonError::into_inner);
@@ -148,6 +157,10 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
+        // Only `finish` has taken all threads; else the work is given up.
+        if !self.threads.is_empty() {
+            self.failure.give_up();
+        }
         if !std::thread::panicking() {
             self.join();
         }
@@ -214,9 +227,9 @@ impl DiskThread {
         self.complete_files();
     }
 
-    /// Does a job. After a failure, jobs are only taken so that nobody waits for the queue.
+    /// Does a job. When all is lost, jobs are only taken so that nobody waits for the queue.
     fn perform(&mut self, job: Job) -> Result<(), StorageError> {
-        let is_hopeless = self.failure.check().is_err();
+        let is_hopeless = self.failure.is_hopeless();
         match job {
             Job::WriteBlock { file, mut block, offset } => {
                 let outcome =
@@ -249,7 +262,7 @@ impl DiskThread {
 
     fn complete_files(&mut self) {
         for file in self.unsynced.drain(..) {
-            if self.failure.check().is_ok()
+            if !self.failure.is_hopeless()
                 && let Err(error) = file.complete(self.sync)
             {
                 self.failure.record(error);

@@ -1,11 +1,14 @@
 //! Writing an archive's members into a tar file again.
 
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 
 use bytes::Bytes;
 
 use super::StorageError;
+use super::error::IoContext as _;
 use super::writer::FileWriter;
 use crate::archive::{Member, MemberSink, NewMember, TRAILER_SIZE, padding};
 
@@ -29,22 +32,35 @@ impl std::fmt::Debug for TarOutput {
     }
 }
 
+/// Bytes that are collected before they go to a pipe: what a pipe holds by default.
+const STREAM_BUFFER_SIZE: usize = 64 << 10;
+
 impl TarOutput {
+    /// Returns standard output. Not by way of [`io::stdout`], which looks for line ends.
+    ///
+    /// # Errors
+    /// If it is closed.
+    pub fn stdout() -> Result<Self, StorageError> {
+        let name = PathBuf::from("stdout");
+        let descriptor = io::stdout().as_fd().try_clone_to_owned();
+        let file = File::from(descriptor.context("open file", &name)?);
+        let stream = BufWriter::with_capacity(STREAM_BUFFER_SIZE, file);
+        Ok(TarOutput::Stream(Box::new(stream), name))
+    }
+
     fn write(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
         match self {
             TarOutput::File(file) => file.write(bytes),
-            TarOutput::Stream(stream, name) => stream
-                .write_all(bytes)
-                .map_err(|source| StorageError::new("write to file", name.clone(), source)),
+            TarOutput::Stream(stream, name) => {
+                stream.write_all(bytes).context("write to file", name)
+            }
         }
     }
 
     fn finish(self) -> Result<(), StorageError> {
         match self {
             TarOutput::File(file) => file.finish(),
-            TarOutput::Stream(mut stream, name) => {
-                stream.flush().map_err(|source| StorageError::new("write to file", name, source))
-            }
+            TarOutput::Stream(mut stream, name) => stream.flush().context("write to file", &name),
         }
     }
 }
