@@ -1,0 +1,7 @@
+//! Tests of the library and the program from outside.
+
+mod fake_server;
+mod hostile;
+#[path = "../../protocol-fixtures/recording/mod.rs"]
+mod recording;
+mod replay;
