@@ -5,7 +5,7 @@ use std::fmt;
 use crate::archive::MemberError;
 use crate::manifest::{Finding, ManifestError};
 use crate::net::{ConnectError, ConnectionError};
-use crate::pg::OsError;
+use crate::pg::{MemberPath, OsError};
 use crate::protocol::ServerMessage;
 use crate::storage::{ClaimError, ExtractError, StorageError};
 use crate::wal::WalError;
@@ -47,6 +47,9 @@ pub enum BackupError {
     /// The archives ended too early or too late.
     #[error("{0}")]
     ArchiveShape(&'static str),
+    /// A member has a name that is ours to give.
+    #[error("unexpected file \"{0}\" in archive")]
+    ReservedName(MemberPath),
     /// A member was refused.
     #[error(transparent)]
     Extract(ExtractError),

@@ -4,20 +4,14 @@ use std::path::{Path, PathBuf};
 
 use super::prepare::{MANIFEST_NAME, MANIFEST_TEMPORARY_NAME};
 use super::{BackupError, Durability};
-use crate::storage::{CreatedDirectories, Disk, Spool, StorageError, durable};
+use crate::storage::{CreatedDirectories, Spool, StorageError, durable};
 
-/// Waits for the disk threads and syncs what they do not: manifest, directories, and the directories
-/// that hold new ones. After this, everything but the manifest's name survives a power cut.
-pub(super) fn settle(
-    disk: Disk,
+/// Syncs what the disk threads do not: the manifest, and the names of all files. After this, everything but
+/// the manifest's own name survives a power cut.
+pub(super) fn sync_names(
     manifest: Option<Spool>,
     directories: &[PathBuf],
-    durability: Durability,
 ) -> Result<(), StorageError> {
-    disk.finish()?;
-    if durability == Durability::NoSync {
-        return Ok(());
-    }
     if let Some(Spool::Named(file)) = manifest {
         file.sync()?;
         file.close()?;

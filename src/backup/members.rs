@@ -3,10 +3,14 @@
 use bytes::Bytes;
 
 use super::BackupError;
+use super::prepare::{MANIFEST_NAME, MANIFEST_TEMPORARY_NAME};
 use crate::archive::{Member, MemberKind, MemberSink, TarError};
 use crate::manifest::ReceivedLog;
 use crate::pg::{ChecksumAlgorithm, Digester, Oid};
 use crate::storage::{Extractor, Spool, StorageError, TarFile};
+
+/// Names that say whether a backup is complete; no server sends files of these names.
+const RESERVED_NAMES: [&[u8]; 2] = [MANIFEST_NAME.as_bytes(), MANIFEST_TEMPORARY_NAME.as_bytes()];
 
 /// Where members go.
 #[derive(Debug)]
@@ -57,6 +61,9 @@ impl MemberSink for Members {
     type Error = BackupError;
 
     fn begin(&mut self, member: &Member) -> Result<(), BackupError> {
+        if RESERVED_NAMES.contains(&member.path.as_bytes()) {
+            return Err(BackupError::ReservedName(member.path.clone()));
+        }
         if let (MemberKind::File, Some(record)) = (&member.kind, &self.record) {
             let path = [&self.prefix, member.path.as_bytes()].concat();
             let digester = Digester::new(record.algorithm);

@@ -189,8 +189,13 @@ async fn settle(
     disk: Disk,
 ) -> Result<Settled, BackupError> {
     let BackupConfig { target, wal, durability, .. } = job.config;
-    let durability = *durability;
     let Sent { end_lsn, received, page_checksums } = sent;
+    let syncs = *durability == Durability::Sync && *target != Target::Stdout;
+    if syncs && page_checksums.is_none() {
+        job.reporter.report(Event::Syncing);
+    }
+    // A disk that failed comes first: what is missing there is no damage.
+    run_blocking("disk", || disk.finish()).await.map_err(BackupError::Thread)??;
     if let Some(message) = page_checksums {
         return Err(BackupError::PageChecksums(message));
     }
@@ -201,19 +206,15 @@ async fn settle(
         Some(comparison) => Some(comparison.summary.file_count),
         None => None,
     };
-    let mut directories = received.directories;
-    if let (Some(path), WalMethod::Stream(_)) = (target.wal_directory(), wal) {
-        directories.extend([path.join("archive_status"), path]);
-    }
     let has_manifest = received.manifest.is_some();
-    if durability == Durability::Sync && *target != Target::Stdout {
-        job.reporter.report(Event::Syncing);
+    if syncs {
+        let mut directories = received.directories;
+        if let (Some(path), WalMethod::Stream(_)) = (target.wal_directory(), wal) {
+            directories.extend([path.join("archive_status"), path]);
+        }
+        let sync = move || finish::sync_names(received.manifest, &directories);
+        run_blocking("sync", sync).await.map_err(BackupError::Thread)??;
     }
-    run_blocking("settle", move || {
-        finish::settle(disk, received.manifest, &directories, durability)
-    })
-    .await
-    .map_err(BackupError::Thread)??;
     Ok(Settled {
         summary: BackupSummary {
             start_lsn: header.start_lsn,

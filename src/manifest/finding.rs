@@ -84,6 +84,8 @@ impl Findings {
     /// Returns the kept findings by path, and the number of those that were only counted.
     pub(super) fn into_sorted(mut self) -> (Vec<Finding>, u64) {
         self.kept.sort_unstable();
+        // A path that came twice is found twice: when it came, and when its copies are counted.
+        self.kept.dedup();
         (self.kept, self.omitted)
     }
 }

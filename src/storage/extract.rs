@@ -21,6 +21,10 @@ const WAL_DIRECTORY: &[u8] = b"pg_wal";
 /// The directory of links to tablespaces.
 const TABLESPACE_LINKS: &[u8] = b"pg_tblspc";
 
+/// What the owner may do with every directory, whatever the archive says: else it could neither be filled
+/// nor removed again.
+const OWNER_ACCESS: u32 = 0o700;
+
 /// Where the members of an archive go.
 #[derive(Clone, Debug)]
 pub struct ExtractorConfig {
@@ -99,14 +103,15 @@ impl Extractor {
 
     fn create_directory(&mut self, member: &Member) -> Result<(), ExtractError> {
         let path = self.target(&member.path)?;
-        match DirBuilder::new().mode(member.mode).create(&path) {
+        let mode = member.mode | OWNER_ACCESS;
+        match DirBuilder::new().mode(mode).create(&path) {
             Err(error)
                 if error.kind() == io::ErrorKind::AlreadyExists
                     && may_exist_already(&member.path)
                     && path.is_dir() => {}
             outcome => outcome.context("create directory", &path)?,
         }
-        fs::set_permissions(&path, Permissions::from_mode(member.mode))
+        fs::set_permissions(&path, Permissions::from_mode(mode))
             .context("set permissions on directory", &path)?;
         self.directories.push(path);
         Ok(())

@@ -141,7 +141,8 @@ impl<'a> WalReceiver<'a> {
         if let Slot::Named(_, slot_use) = &mut self.config.slot {
             *slot_use = SlotUse::Existing;
         }
-        loop {
+        // What a broken stream brought may be all that was needed.
+        while !self.has_reached(&end) {
             match self.stream_once(&mut end).await {
                 Ok(Outcome::Complete | Outcome::FilesFailed) => break,
                 Err(error) if error.is_worth_retrying() => self.resume(error).await?,
@@ -149,6 +150,10 @@ impl<'a> WalReceiver<'a> {
             }
         }
         Ok(self.files.finish().await?)
+    }
+
+    fn has_reached(&self, end: &watch::Receiver<Option<Lsn>>) -> bool {
+        end.borrow().is_some_and(|end| self.position >= end)
     }
 
     /// Makes a new session after a break.
@@ -203,7 +208,8 @@ impl<'a> WalReceiver<'a> {
             if stream.poll_transmit(Instant::now(), wall_clock(), connection.output()) {
                 connection.flush().await?;
             }
-            if end.borrow_and_update().is_some_and(|end| self.position >= end) {
+            end.mark_unchanged();
+            if self.has_reached(end) {
                 stop(connection, &mut stream).await;
                 return Ok(Outcome::Complete);
             }

@@ -2,6 +2,7 @@
 
 mod fake_server;
 mod hostile;
+mod layers;
 #[path = "../../protocol-fixtures/recording/mod.rs"]
 mod recording;
 mod replay;
