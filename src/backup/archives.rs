@@ -1,13 +1,14 @@
 //! The archive thread: from the stream's payloads to members and the manifest, and the verdict on them.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
-use super::BackupError;
-use super::members::{Members, Output, Record};
+use super::members::{CurrentFile, FileWatcher, Members, Output, Record};
 use super::prepare::{MANIFEST_TEMPORARY_NAME, Modes};
+use super::{BackupError, Progress};
 use crate::archive::{NewMember, TarParser};
 use crate::manifest::{Comparison, ReceivedLog, compare};
 use crate::pg::{ChecksumAlgorithm, Oid};
@@ -71,6 +72,7 @@ pub(super) struct Received {
 pub(super) struct Archives {
     plan: Plan,
     disk: DiskHandle,
+    progress: Arc<Progress>,
     record: Option<Record>,
     current: Current,
     directories: Vec<PathBuf>,
@@ -86,7 +88,7 @@ enum Current {
 }
 
 impl Archives {
-    pub(super) fn new(plan: Plan, disk: DiskHandle) -> Self {
+    pub(super) fn new(plan: Plan, disk: DiskHandle, progress: Arc<Progress>) -> Self {
         let record = plan.algorithm.map(|algorithm| {
             let storage = Spool::temporary(plan.directory.as_deref());
             Record { log: ReceivedLog::new(storage), algorithm }
@@ -94,6 +96,7 @@ impl Archives {
         Archives {
             plan,
             disk,
+            progress,
             record,
             current: Current::Nothing,
             directories: Vec::new(),
@@ -141,18 +144,24 @@ impl Archives {
         let Some((oid, destination)) = self.plan.archives.get(index) else {
             return Err(BackupError::ArchiveShape("archive is not in the list of tablespaces"));
         };
-        let output = match destination {
+        let (output, current_file) = match destination {
             Destination::Extract(config) => {
-                Output::Extract(Box::new(Extractor::new(config.clone(), self.disk.clone())))
+                let extractor = Extractor::new(config.clone(), self.disk.clone());
+                (Output::Extract(Box::new(extractor)), CurrentFile::Below(config.root.clone()))
             }
             Destination::TarFile(path) => {
                 let mode = self.plan.modes.file;
                 let file = FileWriter::create(&self.disk, path.clone(), mode, FileSize::Unknown)?;
-                Output::Tar(TarFile::new(TarOutput::File(file)))
+                self.progress.set_current_file(path.clone());
+                (Output::Tar(TarFile::new(TarOutput::File(file))), CurrentFile::Fixed)
             }
-            Destination::Stdout => Output::Tar(TarFile::new(TarOutput::stdout()?)),
+            Destination::Stdout => {
+                self.progress.set_current_file(PathBuf::from("-"));
+                (Output::Tar(TarFile::new(TarOutput::stdout()?)), CurrentFile::Fixed)
+            }
         };
-        let members = Members::new(output, self.record.take(), *oid);
+        let watcher = FileWatcher { progress: Arc::clone(&self.progress), current_file };
+        let members = Members::new(output, self.record.take(), watcher, *oid);
         self.current = Current::Archive(Box::new((TarParser::default(), members)));
         Ok(())
     }
@@ -222,13 +231,4 @@ fn seconds_since_1970() -> u64 {
 /// Returns the name of an archive's tar file.
 pub(super) fn tar_file_name(oid: Option<Oid>) -> String {
     oid.map_or_else(|| "base.tar".to_owned(), |oid| format!("{oid}.tar"))
-}
-
-/// Says where an archive's output appears to the user.
-pub(super) fn destination_path(destination: &Destination) -> &Path {
-    match destination {
-        Destination::Extract(config) => &config.root,
-        Destination::TarFile(path) => path,
-        Destination::Stdout => Path::new("-"),
-    }
 }

@@ -1,12 +1,15 @@
 //! What happens to each archive member: it is digested, and written.
 
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use bytes::Bytes;
 
-use super::BackupError;
 use super::prepare::{MANIFEST_NAME, MANIFEST_TEMPORARY_NAME};
+use super::{BackupError, Progress};
 use crate::archive::{Member, MemberKind, MemberSink, TarError};
 use crate::manifest::ReceivedLog;
-use crate::pg::{ChecksumAlgorithm, Digester, Oid};
+use crate::pg::{ChecksumAlgorithm, Digester, MemberPath, Oid};
 use crate::storage::{Extractor, Spool, StorageError, TarFile};
 
 /// Names that say whether a backup is complete; no server sends files of these names.
@@ -27,11 +30,34 @@ pub(super) struct Record {
     pub(super) algorithm: ChecksumAlgorithm,
 }
 
+/// Tells the progress display which file is being written.
+pub(super) struct FileWatcher {
+    pub(super) progress: Arc<Progress>,
+    pub(super) current_file: CurrentFile,
+}
+
+/// Which file that is.
+pub(super) enum CurrentFile {
+    /// The member's, below this directory.
+    Below(PathBuf),
+    /// One and the same for the whole archive; it is noted already.
+    Fixed,
+}
+
+impl FileWatcher {
+    fn begin(&self, path: &MemberPath) {
+        if let CurrentFile::Below(root) = &self.current_file {
+            self.progress.set_current_file(root.join(path.as_path()));
+        }
+    }
+}
+
 /// Passes the members of one archive to the output and digests their contents on the way.
 pub(super) struct Members {
     output: Output,
     /// None where there will be no manifest to compare with.
     record: Option<Record>,
+    watcher: FileWatcher,
     /// What stands before the archive's names in the manifest.
     prefix: Vec<u8>,
     current: Option<Received>,
@@ -46,9 +72,14 @@ struct Received {
 
 impl Members {
     /// Begins the archive of a tablespace, or of the data directory.
-    pub(super) fn new(output: Output, record: Option<Record>, oid: Option<Oid>) -> Self {
+    pub(super) fn new(
+        output: Output,
+        record: Option<Record>,
+        watcher: FileWatcher,
+        oid: Option<Oid>,
+    ) -> Self {
         let prefix = oid.map(|oid| format!("pg_tblspc/{oid}/").into_bytes()).unwrap_or_default();
-        Members { output, record, prefix, current: None }
+        Members { output, record, watcher, prefix, current: None }
     }
 
     /// Gives back what outlives the archive.
@@ -68,6 +99,9 @@ impl MemberSink for Members {
             let path = [&self.prefix, member.path.as_bytes()].concat();
             let digester = Digester::new(record.algorithm);
             self.current = Some(Received { path, size: member.size, digester });
+        }
+        if member.kind == MemberKind::File {
+            self.watcher.begin(&member.path);
         }
         match &mut self.output {
             Output::Extract(extractor) => extractor.begin(member).map_err(BackupError::Extract),

@@ -1,10 +1,8 @@
 //! From the socket to the archive thread.
 
-use std::path::PathBuf;
-
 use tokio::sync::watch;
 
-use super::archives::{Destination, Received, Step, destination_path};
+use super::archives::{Received, Step};
 use super::{BackupError, Event, Phase, Progress, Reporter};
 use crate::net::{Connection, ConnectionError};
 use crate::pg::{Lsn, Tablespace, TimelineId};
@@ -74,7 +72,6 @@ impl BackupStream<'_> {
     pub(super) async fn receive(
         mut self,
         worker: ArchiveWorker,
-        destinations: &[Destination],
         end: &watch::Sender<Option<Lsn>>,
     ) -> Result<Sent, BackupError> {
         let mut end_lsn = Lsn::INVALID;
@@ -91,7 +88,7 @@ impl BackupStream<'_> {
                     }
                     BackupEvent::ManifestData(bytes) => batch.push(Step::ManifestData(bytes)),
                     BackupEvent::ArchiveStarted { tablespace } => {
-                        self.report_archive(tablespace, is_first, destinations);
+                        self.report_archive(is_first);
                         is_first = false;
                         batch.push(Step::Archive(tablespace));
                     }
@@ -131,13 +128,12 @@ impl BackupStream<'_> {
         Ok(Sent { end_lsn, received, page_checksums })
     }
 
-    fn report_archive(&self, index: usize, is_first: bool, destinations: &[Destination]) {
+    fn report_archive(&self, is_first: bool) {
         if !is_first {
             Progress::add(&self.progress.tablespaces_done, 1);
             self.reporter.report(Event::ArchiveCompleted);
         }
-        let path = destinations.get(index).map(destination_path);
-        self.reporter.report(Event::ArchiveStarted(path.map_or_else(PathBuf::new, PathBuf::from)));
+        self.reporter.report(Event::ArchiveStarted);
     }
 
     async fn next_event(&mut self) -> Result<BackupEvent, BackupError> {

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use crate::pg::{Lsn, TimelineId};
 use crate::protocol::ServerMessage;
@@ -25,8 +26,8 @@ pub enum Event {
     CreatedSlot(String),
     /// The first bytes of the backup are about to come.
     ReceivingStarted,
-    /// An archive of a tablespace begins: the path that is written or filled.
-    ArchiveStarted(PathBuf),
+    /// The archive of a tablespace begins.
+    ArchiveStarted,
     /// An archive is complete.
     ArchiveCompleted,
     /// All data are received.
@@ -75,6 +76,8 @@ pub struct Progress {
     pub tablespaces_total: AtomicU64,
     /// Bytes of WAL received over the second connection.
     pub wal_bytes: AtomicU64,
+    /// The file that is being written.
+    current_file: Mutex<PathBuf>,
 }
 
 impl Progress {
@@ -82,6 +85,16 @@ impl Progress {
     pub fn read(counter: &AtomicU64) -> u64 {
         // Relaxed is enough: a counter orders nothing but itself.
         counter.load(Ordering::Relaxed)
+    }
+
+    /// Returns the file that is being written; empty before the first.
+    pub fn current_file(&self) -> PathBuf {
+        self.current_file.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes the file that is being written. Once a file, so the lock costs nothing that counts.
+    pub fn set_current_file(&self, path: PathBuf) {
+        *self.current_file.lock().unwrap_or_else(PoisonError::into_inner) = path;
     }
 
     /// Adds to a counter.

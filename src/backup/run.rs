@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tokio::sync::watch;
 
@@ -30,7 +31,7 @@ pub struct BackupJob<'a> {
     /// Hears of events.
     pub reporter: &'a dyn Reporter,
     /// Counts.
-    pub progress: &'a Progress,
+    pub progress: &'a Arc<Progress>,
 }
 
 /// A complete backup.
@@ -114,12 +115,12 @@ async fn take(
     let wal = wal_stream::start(job, &cluster, &header, &disk.handle(), &observer).await?;
     let oids = header.tablespaces.iter().map(|tablespace| tablespace.oid);
     let plan = Plan {
-        archives: oids.zip(destinations.iter().cloned()).collect(),
+        archives: oids.zip(destinations).collect(),
         directory: config.target.directory().map(Path::to_owned),
         algorithm: request::digest_algorithm(&config.manifest),
         modes: cluster.modes,
     };
-    let archives = Archives::new(plan, disk.handle());
+    let archives = Archives::new(plan, disk.handle(), Arc::clone(progress));
     let worker: ArchiveWorker =
         Worker::spawn("archive", QUEUE_MAX, move |batches| archives.run(batches))
             .map_err(BackupError::Thread)?;
@@ -128,7 +129,7 @@ async fn take(
     let (end_sender, end) = watch::channel(None);
     let streams_wal = wal.is_some();
     let receive = async {
-        let sent = backup.receive(worker, &destinations, &end_sender).await?;
+        let sent = backup.receive(worker, &end_sender).await?;
         if config.wal != WalMethod::None {
             reporter.report(Event::WalEnd(sent.end_lsn));
         }

@@ -60,7 +60,7 @@ fn take(
     program: &Program,
     request: &BasebackupRequest,
     reporter: &TerminalReporter<io::Stderr>,
-    progress: &Progress,
+    progress: &Arc<Progress>,
 ) -> Result<(), Failure> {
     let interrupt = signals::first_interrupt().map_err(Failure::Start)?;
     let runtime = Builder::new_current_thread().enable_all().build().map_err(Failure::Start)?;

@@ -105,7 +105,7 @@ fn step_text(event: &Event) -> Option<String> {
         Event::RenamingManifest => "renaming backup_manifest.tmp to backup_manifest".to_owned(),
         Event::Completed => "base backup completed".to_owned(),
         Event::ReceivingStarted
-        | Event::ArchiveStarted(_)
+        | Event::ArchiveStarted
         | Event::ArchiveCompleted
         | Event::ReceivingCompleted
         | Event::WalStreamBroken { .. }
@@ -164,7 +164,7 @@ mod tests {
             Event::StartingWalReceiver,
             Event::CreatedTemporarySlot("pg_basebackup_31041".into()),
             Event::ReceivingStarted,
-            Event::ArchiveStarted("o/base.tar".into()),
+            Event::ArchiveStarted,
             Event::ArchiveCompleted,
             Event::ReceivingCompleted,
             Event::WalEnd(Lsn::new(0x500_0120)),

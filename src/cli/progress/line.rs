@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -30,8 +30,6 @@ pub struct ProgressLine {
     counters: Arc<Progress>,
     verbosity: Verbosity,
     screen: Screen,
-    /// The archive that is being received, once there is one.
-    file: Option<PathBuf>,
     archives_done: u64,
     /// The time of the last tick, and of the last line.
     now: Option<Instant>,
@@ -46,7 +44,6 @@ impl ProgressLine {
             counters,
             verbosity,
             screen,
-            file: None,
             archives_done: 0,
             now: None,
             printed_at: None,
@@ -62,12 +59,7 @@ impl ProgressLine {
             Event::WaitingForCheckpoint if self.verbosity == Verbosity::Quiet => {
                 self.write("waiting for checkpoint", Ending::MayBeOverwritten, out);
             }
-            Event::ArchiveStarted(path) => {
-                if self.archives_done > 0 {
-                    self.print(out);
-                }
-                self.file = Some(path.clone());
-            }
+            Event::ArchiveStarted if self.archives_done > 0 => self.print(out),
             Event::ArchiveCompleted => {
                 self.print(out);
                 self.archives_done += 1;
@@ -89,10 +81,10 @@ impl ProgressLine {
     }
 
     fn print(&mut self, out: &mut impl Write) {
-        let file = match (self.verbosity, self.file.as_deref()) {
-            (Verbosity::Quiet, _) => FileField::Absent,
-            (Verbosity::Verbose, Some(path)) => FileField::Name(path),
-            (Verbosity::Verbose, None) => FileField::Blank,
+        let current = self.counters.current_file();
+        let file = match self.verbosity {
+            Verbosity::Quiet => FileField::Absent,
+            Verbosity::Verbose => FileField::Name(&current),
         };
         let line = self.numbers(self.archives_done).line(file);
         self.write(&line, Ending::MayBeOverwritten, out);
@@ -273,14 +265,16 @@ mod tests {
         let receive = |kb: u64| Progress::add(&counters.received_bytes, kb * 1024);
         line.handle(&Event::WaitingForCheckpoint, &mut out);
         line.tick(after(0), &mut out);
-        line.handle(&Event::ArchiveStarted("o/16384.tar".into()), &mut out);
+        counters.set_current_file("o/16384.tar".into());
+        line.handle(&Event::ArchiveStarted, &mut out);
         receive(50);
         line.tick(after(999), &mut out);
         line.tick(after(1000), &mut out);
         receive(50);
         line.tick(after(1250), &mut out);
         line.handle(&Event::ArchiveCompleted, &mut out);
-        line.handle(&Event::ArchiveStarted("o/base.tar".into()), &mut out);
+        line.handle(&Event::ArchiveStarted, &mut out);
+        counters.set_current_file("o/base.tar".into());
         receive(150);
         line.tick(after(2000), &mut out);
         line.tick(after(2250), &mut out);
