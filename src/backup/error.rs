@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::archive::MemberError;
 use crate::manifest::{Finding, ManifestError};
-use crate::net::{ConnectError, ConnectionError};
+use crate::net::ConnectionError;
 use crate::pg::{MemberPath, OsError};
 use crate::protocol::ServerMessage;
 use crate::storage::{ClaimError, ExtractError, StorageError};
@@ -13,9 +13,6 @@ use crate::wal::WalError;
 /// A base backup failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
-    /// No connection.
-    #[error(transparent)]
-    Connect(#[from] ConnectError),
     /// The server is too old or too new.
     #[error("incompatible server version {0}")]
     ServerVersion(String),
@@ -90,11 +87,6 @@ impl BackupError {
             self,
             BackupError::Damaged(..) | BackupError::PageChecksums(_) | BackupError::Rename(_)
         )
-    }
-
-    /// Says whether asking the user for a password may help.
-    pub fn needs_password(&self) -> bool {
-        matches!(self, BackupError::Connect(error) if error.needs_password())
     }
 }
 

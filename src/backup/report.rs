@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use super::BackupError;
 use crate::pg::{Lsn, TimelineId};
 use crate::protocol::ServerMessage;
 pub use crate::storage::{CleanUp, DirectoryRole};
@@ -49,8 +50,6 @@ pub enum Event {
     RenamingManifest,
     /// The backup is complete.
     Completed,
-    /// The password file is not used; why.
-    PassfileIgnored(String),
     /// The server sent a notice or a warning.
     Notice(ServerMessage),
     /// Something of a failed run is being removed or deliberately left.
@@ -61,6 +60,9 @@ pub enum Event {
 pub trait Reporter {
     /// Takes an event.
     fn report(&self, event: Event);
+
+    /// Hears why the backup failed, before anything is cleaned up.
+    fn failed(&self, error: &BackupError);
 }
 
 /// Counters of a running backup, read by the terminal while the operation adds to them.

@@ -14,7 +14,7 @@ use super::{
     BackupConfig, BackupError, DirectIo, Durability, Event, OnFailure, Phase, Progress, Reporter,
     Target, WalMethod, finish, request,
 };
-use crate::net::connect;
+use crate::net::Connection;
 use crate::net::conninfo::ConnectOptions;
 use crate::pg::{Lsn, TimelineId};
 use crate::pipeline::{Worker, run_blocking};
@@ -26,7 +26,7 @@ use crate::storage::{CreatedDirectories, Disk, DiskConfig};
 pub struct BackupJob<'a> {
     /// What is wanted.
     pub config: &'a BackupConfig,
-    /// The server.
+    /// The server, for the connection that streams WAL.
     pub connect: &'a ConnectOptions,
     /// Hears of events.
     pub reporter: &'a dyn Reporter,
@@ -47,19 +47,21 @@ pub struct BackupSummary {
     pub verified_files: Option<u64>,
 }
 
-/// Takes a backup. If `interrupted` completes first, or anything fails, what was created is removed
-/// again, unless the configuration or [`BackupError::keeps_files`] says otherwise.
+/// Takes a backup over a connection that is ready for commands; streamed WAL gets one of its own. If
+/// `interrupted` completes first, or anything fails, what was created is removed again, unless the
+/// configuration or [`BackupError::keeps_files`] says otherwise.
 ///
 /// # Errors
-/// Any [`BackupError`].
+/// Any [`BackupError`]; the reporter has heard of it, before the clean-up.
 pub async fn run(
     job: BackupJob<'_>,
+    connection: Connection,
     interrupted: impl Future<Output = ()>,
 ) -> Result<BackupSummary, BackupError> {
     let mut created = CreatedDirectories::default();
     // Dropping the unfinished work waits for its threads, so nothing is written during clean-up.
     let outcome = tokio::select! {
-        outcome = take(job, &mut created) => outcome,
+        outcome = take(job, connection, &mut created) => outcome,
         () = interrupted => Err(BackupError::Interrupted),
     };
     let outcome = outcome.and_then(|settled| {
@@ -72,16 +74,22 @@ pub async fn run(
     });
     match &outcome {
         Ok(_) => job.reporter.report(Event::Completed),
-        Err(error) if error.keeps_files() => {}
-        Err(_) => {
-            let on_step = |step| job.reporter.report(Event::CleanUp(step));
-            match job.config.on_failure {
-                OnFailure::CleanUp => created.remove(on_step),
-                OnFailure::Keep => created.keep(on_step),
+        Err(error) => {
+            job.reporter.failed(error);
+            if !error.keeps_files() {
+                clear_away(job, &mut created);
             }
         }
     }
     outcome
+}
+
+fn clear_away(job: BackupJob<'_>, created: &mut CreatedDirectories) {
+    let on_step = |step| job.reporter.report(Event::CleanUp(step));
+    match job.config.on_failure {
+        OnFailure::CleanUp => created.remove(on_step),
+        OnFailure::Keep => created.keep(on_step),
+    }
 }
 
 /// A backup that is complete and safe, but for the manifest's name.
@@ -94,10 +102,11 @@ struct Settled {
 /// Does everything but the last step.
 async fn take(
     job: BackupJob<'_>,
+    connection: Connection,
     created: &mut CreatedDirectories,
 ) -> Result<Settled, BackupError> {
     let BackupJob { config, reporter, progress, .. } = job;
-    let (cluster, mut backup) = initiate(job, created).await?;
+    let (cluster, mut backup) = initiate(job, connection, created).await?;
     let header = backup.read_header().await?;
     if config.wal != WalMethod::None {
         reporter.report(Event::WalStart(header.start_lsn, header.timeline));
@@ -148,18 +157,13 @@ async fn take(
     settle(job, &header, sent, disk).await
 }
 
-/// Connects, prepares the target and asks for the backup.
+/// Asks the server about itself, prepares the target and asks for the backup.
 async fn initiate<'a>(
     job: BackupJob<'a>,
+    mut connection: Connection,
     created: &mut CreatedDirectories,
 ) -> Result<(Cluster, BackupStream<'a>), BackupError> {
     let BackupJob { config, reporter, progress, .. } = job;
-    let mut warnings = Vec::new();
-    let connected = connect(job.connect, &mut warnings).await;
-    for warning in warnings {
-        reporter.report(Event::PassfileIgnored(warning.to_string()));
-    }
-    let mut connection = connected?;
     let cluster = Cluster::ask(&mut connection).await?;
     claim_target(&config.target, cluster.modes, created)?;
     let phase = Phase::Initiating;

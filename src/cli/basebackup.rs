@@ -6,101 +6,102 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Builder;
-use tokio_util::sync::CancellationToken;
 
 use super::args::{BasebackupRequest, ConnectionArgs, PasswordPrompt};
 use super::{Messages, Program, TerminalReporter, password, signals};
-use crate::backup::{self, BackupError, BackupJob, Progress};
+use crate::backup::{self, BackupError, BackupJob, BackupSummary, Progress};
 use crate::net::conninfo::{
     ConnectOptions, ConnectionArguments, ConninfoError, Environment, Password,
 };
+use crate::net::{self, ConnectError, Connection};
+use crate::pg::OsError;
 
 /// How often the progress display is brought up to date.
 const TICK: Duration = Duration::from_millis(250);
 
-/// Why the program fails.
+/// Why there was no backup to begin with.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error(transparent)]
     Conninfo(#[from] ConninfoError),
-    #[error("could not read password: {0}")]
-    Password(io::Error),
-    #[error("could not start: {0}")]
-    Start(io::Error),
     #[error(transparent)]
-    Backup(#[from] BackupError),
+    Connect(#[from] ConnectError),
+    #[error("could not read password: {}", OsError(.0))]
+    Password(io::Error),
+    #[error("could not start: {}", OsError(.0))]
+    Start(#[from] io::Error),
+    #[error("connecting was interrupted")]
+    Interrupted,
 }
 
 /// Takes the backup that the command line asks for.
 pub(super) fn run(program: &Program, request: BasebackupRequest) -> ExitCode {
-    let progress = Arc::new(Progress::default());
-    let reporter = TerminalReporter::on_stderr(program, &request, Arc::clone(&progress));
-    let outcome = take(program, &request, &reporter, &progress);
-    let mut messages = reporter.finish();
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+    match take(program, &request) {
+        Ok(Ok(_)) => ExitCode::SUCCESS,
+        // The reporter has told why.
+        Ok(Err(_)) => ExitCode::FAILURE,
         Err(failure) => {
-            explain(&failure, &mut messages);
+            Messages::to_stderr(program.name()).error(failure);
             ExitCode::FAILURE
         }
-    }
-}
-
-fn explain(failure: &Failure, messages: &mut Messages<impl io::Write>) {
-    if let Failure::Backup(error @ BackupError::Damaged(..)) = failure {
-        error.to_string().lines().for_each(|finding| messages.error(finding));
-        messages.detail("What was received is not what the server listed in the manifest.");
-        messages.hint("The files are kept for inspection; do not use them as a backup.");
-    } else {
-        messages.error(failure);
     }
 }
 
 fn take(
     program: &Program,
     request: &BasebackupRequest,
-    reporter: &TerminalReporter<io::Stderr>,
-    progress: &Arc<Progress>,
-) -> Result<(), Failure> {
-    let interrupt = signals::first_interrupt().map_err(Failure::Start)?;
-    let runtime = Builder::new_current_thread().enable_all().build().map_err(Failure::Start)?;
-    let mut arguments = connection_arguments(&request.connection);
-    if request.connection.password_prompt == PasswordPrompt::Always {
+) -> Result<Result<BackupSummary, BackupError>, Failure> {
+    let interrupt = signals::first_interrupt()?;
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let (connection, connect) = tokio::select! {
+            connected = connect(program, &request.connection) => connected?,
+            () = interrupt.cancelled() => return Err(Failure::Interrupted),
+        };
+        let progress = Arc::new(Progress::default());
+        let reporter = TerminalReporter::on_stderr(program, request, Arc::clone(&progress));
+        let config = &request.config;
+        let job = BackupJob { config, connect: &connect, reporter: &reporter, progress: &progress };
+        tokio::select! {
+            outcome = backup::run(job, connection, interrupt.cancelled()) => Ok(outcome),
+            () = tick(&reporter) => unreachable!("the display ticks until the backup ends"),
+        }
+    })
+}
+
+async fn tick(reporter: &TerminalReporter<io::Stderr>) {
+    let mut interval = tokio::time::interval(TICK);
+    loop {
+        interval.tick().await;
+        reporter.tick(Instant::now());
+    }
+}
+
+/// Connects; asks for a password where one is needed and may be asked for.
+async fn connect(
+    program: &Program,
+    typed: &ConnectionArgs,
+) -> Result<(Connection, ConnectOptions), Failure> {
+    let mut arguments = connection_arguments(typed);
+    if typed.password_prompt == PasswordPrompt::Always {
         arguments.password = Some(prompt()?);
     }
     loop {
         let environment = Environment::from_process();
-        let connect = ConnectOptions::resolve(&arguments, program.name(), &environment)?;
-        let job = BackupJob { config: &request.config, connect: &connect, reporter, progress };
-        let outcome = runtime.block_on(take_while_ticking(job, reporter, &interrupt));
-        match outcome {
-            Err(error)
-                if error.needs_password()
-                    && arguments.password.is_none()
-                    && request.connection.password_prompt == PasswordPrompt::Auto =>
-            {
+        let options = ConnectOptions::resolve(&arguments, program.name(), &environment)?;
+        let mut warnings = Vec::new();
+        let connected = net::connect(&options, &mut warnings).await;
+        for warning in warnings {
+            // libpq prints this itself, without the program's name.
+            Messages::to_stderr(program.name()).raw(format_args!("WARNING: {warning}"));
+        }
+        let may_ask = arguments.password.is_none() && typed.password_prompt == PasswordPrompt::Auto;
+        match connected {
+            Err(error) if error.needs_password() && may_ask => {
                 arguments.password = Some(prompt()?);
             }
-            outcome => return Ok(outcome.map(|_summary| ())?),
+            connected => return Ok((connected?, options)),
         }
-    }
-}
-
-async fn take_while_ticking(
-    job: BackupJob<'_>,
-    reporter: &TerminalReporter<io::Stderr>,
-    interrupt: &CancellationToken,
-) -> Result<backup::BackupSummary, BackupError> {
-    let tick = async {
-        let mut interval = tokio::time::interval(TICK);
-        loop {
-            interval.tick().await;
-            reporter.tick(Instant::now());
-        }
-    };
-    tokio::select! {
-        outcome = backup::run(job, interrupt.cancelled()) => outcome,
-        () = tick => unreachable!("the display ticks until the backup ends"),
     }
 }
 

@@ -10,7 +10,7 @@ use super::args::{BasebackupRequest, Verbosity};
 use super::messages::Messages;
 use super::program::Program;
 use super::progress::ProgressDisplay;
-use crate::backup::{CleanUp, DirectoryRole, Event, Progress, Reporter};
+use crate::backup::{BackupError, CleanUp, DirectoryRole, Event, Progress, Reporter};
 
 /// Prints events as messages and keeps the progress display going.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ impl<W: Write> TerminalReporter<W> {
         display.tick(now, messages.out());
     }
 
-    /// Takes the progress display away and returns the messages, for the last word.
+    /// Takes the progress display away and returns the messages.
     pub fn finish(self) -> Messages<W> {
         self.terminal.into_inner().messages
     }
@@ -64,13 +64,26 @@ impl<W: Write> Reporter for TerminalReporter<W> {
         display.handle(&event, messages.out());
         display.suspend(|| tell(messages, *verbosity, &event));
     }
+
+    fn failed(&self, error: &BackupError) {
+        let Terminal { messages, display, .. } = &mut *self.terminal.borrow_mut();
+        display.suspend(|| explain(messages, error));
+    }
+}
+
+fn explain<W: Write>(messages: &mut Messages<W>, error: &BackupError) {
+    if let BackupError::Damaged(..) = error {
+        error.to_string().lines().for_each(|finding| messages.error(finding));
+        messages.detail("What was received is not what the server listed in the manifest.");
+        messages.hint("The files are kept for inspection; do not use them as a backup.");
+    } else {
+        messages.error(error);
+    }
 }
 
 fn tell<W: Write>(messages: &mut Messages<W>, verbosity: Verbosity, event: &Event) {
     match event {
         Event::Notice(notice) => messages.raw(notice),
-        // libpq prints this itself, without the program's name.
-        Event::PassfileIgnored(reason) => messages.raw(format_args!("WARNING: {reason}")),
         Event::CleanUp(CleanUp::Failed(reason)) => messages.error(reason),
         Event::CleanUp(step) => messages.info(clean_up_text(step)),
         Event::WalStreamBroken { reason, resume_at } => {
@@ -109,7 +122,6 @@ fn step_text(event: &Event) -> Option<String> {
         | Event::ArchiveCompleted
         | Event::ReceivingCompleted
         | Event::WalStreamBroken { .. }
-        | Event::PassfileIgnored(_)
         | Event::Notice(_)
         | Event::CleanUp(_) => return None,
     })

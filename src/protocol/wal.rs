@@ -119,6 +119,11 @@ impl WalStream {
         self.received
     }
 
+    /// Says whether the server accepted START_REPLICATION.
+    pub fn has_started(&self) -> bool {
+        self.state != State::WaitingForCopy
+    }
+
     /// Notes that everything before `flushed` is on stable storage.
     pub fn handle_flushed(&mut self, flushed: Lsn) {
         self.flushed = self.flushed.max(flushed);

@@ -234,6 +234,7 @@ impl<'a> WalReceiver<'a> {
     ) -> Result<Option<Outcome>, WalError> {
         let mut batch = Vec::new();
         let outcome = collect(connection, stream, self.observer, &mut batch);
+        let outcome = outcome.map_err(|error| refused_unless_started(error, stream));
         if !batch.is_empty() {
             // What came before a break counts: it need not be sent again.
             self.observer.received(stream.received().checked_sub(self.position).unwrap_or(0));
@@ -265,6 +266,16 @@ fn collect(
         }
     }
     Ok(())
+}
+
+/// Says of an error in answer to START_REPLICATION that it is one.
+fn refused_unless_started(error: WalError, stream: &WalStream) -> WalError {
+    match error {
+        WalError::Connection(source) if !stream.has_started() => {
+            WalError::Command { command: "START_REPLICATION".to_owned(), source }
+        }
+        error => error,
+    }
 }
 
 /// Ends the stream in good order. Everything is received, so a server that does not play along is
