@@ -1,8 +1,26 @@
 //! Tests of the library and the program from outside.
+//!
+//! Some play recorded or hostile sessions to them. The others drive the program against real servers,
+//! and compare it with the original: servers come from `tests/servers.sh`, each test starts its own in
+//! a temporary directory, on a Unix socket unless it is about TCP, and takes everything away again,
+//! also when it fails.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+#[macro_use]
+mod support;
+
+mod auth;
+mod backups;
+mod checks;
+mod disk;
 mod fake_server;
 mod hostile;
+mod kills;
 mod layers;
+mod memory;
 #[path = "../../protocol-fixtures/recording/mod.rs"]
 mod recording;
 mod replay;
+mod side_by_side;
+mod tablespaces;

@@ -1,0 +1,191 @@
+//! The program under the name of the original does what the original does: same arguments, same quiet
+//! server, same tree, same archives, same words.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::client::{Client, Finished};
+use crate::support::installation::Installation;
+use crate::support::scratch::{Scratch, names, run};
+use crate::support::server::Server;
+use crate::support::tree;
+use crate::support::workload::fill;
+
+on_servers!(plain_trees_are_equal: pg13 pg15 pg17 pg18);
+on_servers!(tar_files_are_equal: pg13 pg15 pg17 pg18);
+on_servers!(both_say_the_same: pg13 pg15 pg17 pg18);
+on_servers!(both_refuse_with_the_same_words: pg13 pg18);
+
+/// Files whose contents no two backups of the same server share, and why.
+const DIFFERENT: [&str; 3] = [
+    "backup_label",      // names its own start position and time
+    "backup_manifest",   // has the checksums of the others, times and WAL positions
+    "global/pg_control", // names the checkpoint with which the backup began
+];
+
+fn may_differ(path: &Path) -> bool {
+    // Each backup has its own segments of WAL; their names are compared without their numbers.
+    DIFFERENT.iter().any(|name| path == Path::new(name)) || path.starts_with("pg_wal")
+}
+
+/// A server on which nothing moves but for the backups themselves.
+fn quiet_server(installation: Installation) -> Server {
+    let server = Server::start(installation);
+    fill(&server);
+    // Sets the hint bits, and has statistics and visibility written before the first backup.
+    server.sql("VACUUM ANALYZE");
+    server.sql("CHECKPOINT");
+    server
+}
+
+/// Takes the same backup with both programs.
+fn take_both(server: &Server, scratch: &Scratch, arguments: &[&str]) -> [(PathBuf, Finished); 2] {
+    [("original", Client::original()), ("drop-in", Client::drop_in())].map(|(name, client)| {
+        let target = scratch.join(name);
+        let client = client.to(server).arg("-N").args(arguments);
+        let finished = client.into_directory(&target).run();
+        (target, finished.succeeded())
+    })
+}
+
+fn plain_trees_are_equal(installation: Installation) {
+    let server = quiet_server(installation);
+    let table: [&[&str]; 5] = [
+        &["-X", "stream"],
+        &["-X", "fetch"],
+        &["-X", "none", "--no-estimate-size"],
+        &["--no-manifest"],
+        &["--manifest-checksums=SHA224", "--manifest-force-encode", "--no-slot"],
+    ];
+    for arguments in table {
+        let scratch = Scratch::new();
+        let [(original, _), (ours, _)] = take_both(&server, &scratch, arguments);
+        for tree in [&original, &ours] {
+            anonymize_wal(&tree.join("pg_wal"));
+        }
+        let differences = tree::differences(&original, &ours, may_differ);
+        assert!(differences.is_empty(), "{arguments:?}: {differences:#?}");
+        assert_eq!(tree::node(&original), tree::node(&ours), "{arguments:?}");
+    }
+}
+
+/// Replaces the numbers in the names of segments, which grow from backup to backup, by their rank. Takes
+/// away the mark of the last segment: it is there if by chance all of the segment came before the end.
+fn anonymize_wal(directory: &Path) {
+    for (rank, segment) in names(directory).iter().filter(|name| name.len() == 24).enumerate() {
+        let path = directory.join(segment);
+        fs::rename(path, directory.join(format!("segment-{rank}"))).unwrap();
+        let _ = fs::remove_file(directory.join(format!("archive_status/{segment}.done")));
+    }
+}
+
+fn tar_files_are_equal(installation: Installation) {
+    let server = quiet_server(installation);
+    for arguments in [["-Ft", "-X", "stream"], ["-Ft", "-X", "fetch"]] {
+        let scratch = Scratch::new();
+        let both = take_both(&server, &scratch, &arguments);
+        let [original, ours] = both.map(|(target, _)| target);
+        assert_eq!(names(&original), names(&ours));
+        for archive in ["base.tar", "pg_wal.tar"] {
+            if original.join(archive).exists() {
+                assert_eq!(list(&original.join(archive)), list(&ours.join(archive)), "{archive}");
+                assert_eq!(tree::node(&original.join(archive)), tree::node(&ours.join(archive)));
+            }
+        }
+    }
+}
+
+/// Lists an archive: mode, owner, size and name of each member, in order. Times are those of the files,
+/// and differ where the files do.
+fn list(archive: &Path) -> Vec<String> {
+    let output = run(Command::new("tar").args(["--numeric-owner", "-tvf"]).arg(archive));
+    let listing = String::from_utf8_lossy(&output.stdout).into_owned();
+    listing.lines().map(without_time).collect()
+}
+
+fn without_time(line: &str) -> String {
+    let mut fields: Vec<_> = line.split_whitespace().collect();
+    fields.drain(3..5);
+    fields.iter().map(|field| without_segment_number(field)).collect::<Vec<_>>().join(" ")
+}
+
+fn without_segment_number(name: &str) -> String {
+    let is_segment = |part: &str| part.len() == 24 && part.bytes().all(|b| b.is_ascii_hexdigit());
+    let words = name.split_inclusive(['/', '.']);
+    let words = words.map(|word| match word.strip_suffix('.').unwrap_or(word) {
+        part if is_segment(part) => word.replace(part, "SEGMENT"),
+        _ => word.to_owned(),
+    });
+    words.collect()
+}
+
+fn both_say_the_same(installation: Installation) {
+    let server = quiet_server(installation);
+    let table: [&[&str]; 6] = [
+        &["-v"],
+        &["-v", "--no-slot"],
+        &["-v", "-X", "fetch"],
+        &["-v", "-X", "none"],
+        &["-v", "-Ft", "--no-manifest"],
+        &["-X", "none"],
+    ];
+    for arguments in table {
+        let scratch = Scratch::new();
+        let [(_, original), (_, ours)] = take_both(&server, &scratch, arguments);
+        assert_eq!(normalized(&ours.stderr), normalized(&original.stderr), "{arguments:?}");
+        assert_eq!(ours.stdout, original.stdout);
+    }
+    let [original, ours] = [Client::original(), Client::drop_in()].map(|client| {
+        let scratch = Scratch::new();
+        let client = client.to(&server).arg("-v").into_directory(&scratch.join("synced"));
+        normalized(&client.run().succeeded().stderr)
+    });
+    assert_eq!(ours, original);
+    let scratch = Scratch::new();
+    let [(_, original), (_, ours)] = take_both(&server, &scratch, &["-P", "-X", "fetch"]);
+    let last = |finished: &Finished| finished.stderr.lines().last().map(str::to_owned);
+    assert_eq!(last(&ours), last(&original));
+    let first = |finished: &Finished| finished.stderr.lines().next().map(str::to_owned);
+    assert_eq!(first(&ours), first(&original));
+}
+
+/// Replaces WAL positions and the numbers in names of slots.
+fn normalized(stderr: &str) -> String {
+    let is_hexadecimal =
+        |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let word = |word: &str| match word.trim_matches('"').split_once('/') {
+        Some((high, low)) if is_hexadecimal(high) && is_hexadecimal(low) => "LSN".to_owned(),
+        _ if word.starts_with("\"pg_basebackup_") => "SLOT".to_owned(),
+        _ => word.to_owned(),
+    };
+    let line = |line: &str| line.split(' ').map(word).collect::<Vec<_>>().join(" ");
+    stderr.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn both_refuse_with_the_same_words(installation: Installation) {
+    let server = Server::start(installation);
+    let scratch = Scratch::new();
+    let full = scratch.directory("full");
+    File::create(full.join("file")).unwrap();
+    let fresh = scratch.join("fresh");
+    let table: [(&Path, &[&str]); 6] = [
+        (&full, &[]),
+        (&full.join("file"), &[]),
+        (&fresh, &["-U", "nobody"]),
+        (&fresh, &["-p", "1"]),
+        (&fresh, &["--manifest-checksums=MD5"]),
+        (&fresh, &["-S", "missing"]),
+    ];
+    for (target, arguments) in table {
+        let [original, ours] = [Client::original(), Client::drop_in()].map(|client| {
+            let finished = client.to(&server).args(arguments).into_directory(target).run();
+            assert!(!fresh.exists(), "{arguments:?}");
+            finished
+        });
+        // The original may add a second error, of the process that it started for the WAL.
+        assert_eq!(ours.failed(), original.errors()[0], "{arguments:?}");
+        assert_eq!(ours.status.code(), original.status.code());
+    }
+    assert_eq!(names(&full), ["file"]);
+}

@@ -1,0 +1,235 @@
+//! Runs of our program and of the original, with a limit on their time.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::symlink;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::installation::client_program;
+use super::scratch::Scratch;
+use super::server::Server;
+use super::{PATIENCE, POLL_INTERVAL};
+
+/// Our program.
+const PGSIPHON: &str = env!("CARGO_BIN_EXE_pgsiphon");
+
+/// A run that is being prepared.
+#[derive(Debug)]
+pub struct Client {
+    command: Command,
+    /// Holds the link under which our program plays the original.
+    disguise: Option<Scratch>,
+}
+
+impl Client {
+    /// Our program under its own name: `pgsiphon basebackup`.
+    pub fn pgsiphon() -> Self {
+        let mut client = Client::new(Path::new(PGSIPHON), None);
+        client.command.arg("basebackup");
+        client
+    }
+
+    /// Our program under the name of the original.
+    pub fn drop_in() -> Self {
+        let scratch = Scratch::new();
+        let link = scratch.join("pg_basebackup");
+        symlink(PGSIPHON, &link).unwrap();
+        Client::new(&link, Some(scratch))
+    }
+
+    /// The original.
+    pub fn original() -> Self {
+        Client::new(&client_program("pg_basebackup"), None)
+    }
+
+    /// Our program under another program's control, given with the arguments in front of it.
+    pub fn under(program: &str, arguments: &[&str]) -> Self {
+        let mut client = Client::new(Path::new(program), None);
+        client.command.args(arguments).args([PGSIPHON, "basebackup"]);
+        client
+    }
+
+    /// Only what the test says reaches the program: no variable or file of the developer's.
+    fn new(program: &Path, disguise: Option<Scratch>) -> Self {
+        let mut command = Command::new(program);
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        command.env_clear().env("PATH", path).env("LC_ALL", "C").env("HOME", "/nonexistent");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Client { command, disguise }
+    }
+
+    /// Leads it to a server's socket, as a superuser, with a fast checkpoint.
+    pub fn to(self, server: &Server) -> Self {
+        self.through(&server.sockets(), server.port())
+    }
+
+    /// Leads it to a socket directory.
+    pub fn through(self, sockets: &Path, port: u16) -> Self {
+        let host = sockets.as_os_str();
+        self.args(["-h".as_ref(), host, "-p".as_ref(), port.to_string().as_ref()])
+            .args(["-U", "postgres", "-w", "-c", "fast"])
+    }
+
+    /// Adds an argument.
+    pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
+        self.command.arg(argument);
+        self
+    }
+
+    /// Adds arguments.
+    pub fn args(mut self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        self.command.args(arguments);
+        self
+    }
+
+    /// Names the target directory.
+    pub fn into_directory(self, directory: &Path) -> Self {
+        self.arg("-D").arg(directory)
+    }
+
+    /// Sets a variable of its environment.
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Sends its standard output elsewhere.
+    pub fn stdout(mut self, stdout: impl Into<Stdio>) -> Self {
+        self.command.stdout(stdout);
+        self
+    }
+
+    /// Runs it to its end.
+    pub fn run(self) -> Finished {
+        self.start().wait()
+    }
+
+    /// Starts it.
+    pub fn start(mut self) -> Running {
+        let what = format!("{:?}", self.command);
+        let mut child = self.command.spawn().unwrap_or_else(|error| panic!("{what}: {error}"));
+        let stdout = child.stdout.take().map(read_beside);
+        let stderr = child.stderr.take().map(read_beside);
+        Running { what, child, stdout, stderr, started: Instant::now(), _disguise: self.disguise }
+    }
+}
+
+/// Reads a pipe to its end on a thread, so that the program never waits for us.
+fn read_beside(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = pipe.read_to_end(&mut bytes);
+        bytes
+    })
+}
+
+/// A program that runs. It is killed with the value.
+#[derive(Debug)]
+pub struct Running {
+    what: String,
+    child: Child,
+    stdout: Option<JoinHandle<Vec<u8>>>,
+    stderr: Option<JoinHandle<Vec<u8>>>,
+    started: Instant,
+    _disguise: Option<Scratch>,
+}
+
+impl Running {
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        // It may have ended meanwhile, but its process id is not given away before it is waited for.
+        let _ = kill_process(Pid::from_child(&self.child), signal);
+    }
+
+    /// Says whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    /// Returns the most memory it had so far, in KiB; `None` once it has ended.
+    pub fn peak_memory_kib(&self) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        line.trim().strip_suffix(" kB")?.parse().ok()
+    }
+
+    /// Waits for its end; panics if that takes too long.
+    pub fn wait(mut self) -> Finished {
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            if self.started.elapsed() > PATIENCE {
+                let _ = self.child.kill();
+                panic!("{} hangs; it said: {}", self.what, said(&mut self.stderr));
+            }
+            thread::sleep(POLL_INTERVAL);
+        };
+        let took = self.started.elapsed();
+        let stdout = self.stdout.take().map(|reader| reader.join().unwrap()).unwrap_or_default();
+        let stderr = said(&mut self.stderr);
+        Finished { what: std::mem::take(&mut self.what), status, stdout, stderr, took }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn said(stderr: &mut Option<JoinHandle<Vec<u8>>>) -> String {
+    let bytes = stderr.take().map(|reader| reader.join().unwrap()).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// A program that has ended.
+#[derive(Debug)]
+pub struct Finished {
+    what: String,
+    pub status: ExitStatus,
+    pub stdout: Vec<u8>,
+    pub stderr: String,
+    pub took: std::time::Duration,
+}
+
+impl Finished {
+    /// Makes sure that it succeeded.
+    #[track_caller]
+    pub fn succeeded(self) -> Self {
+        let Finished { what, status, stderr, .. } = &self;
+        assert!(status.success(), "{what}: {status}: {stderr}");
+        self
+    }
+
+    /// Makes sure that it failed in good order: exit code 1 and one error, in one line behind its name.
+    /// Returns the error without its prefix.
+    #[track_caller]
+    pub fn failed(&self) -> &str {
+        let Finished { what, status, stderr, .. } = self;
+        assert_eq!(status.code(), Some(1), "{what}: {status}: {stderr}");
+        assert!(!stderr.contains("panicked"), "{what}: {stderr}");
+        let errors = self.errors();
+        assert_eq!(errors.len(), 1, "{what} does not print one error: {stderr}");
+        errors[0]
+    }
+
+    /// Returns the errors that it printed, without their prefix.
+    pub fn errors(&self) -> Vec<&str> {
+        let errors = self.stderr.lines().filter_map(|line| line.split_once(": error: "));
+        errors.map(|(_, text)| text).collect()
+    }
+
+    /// Says whether a signal ended it.
+    pub fn was_killed(&self) -> bool {
+        self.status.signal().is_some()
+    }
+}

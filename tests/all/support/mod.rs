@@ -1,0 +1,53 @@
+//! What tests are made of: servers, clients, a network that fails, and PostgreSQL's own judgement.
+
+pub mod account;
+pub mod client;
+pub mod installation;
+pub mod mount;
+pub mod proxy;
+pub mod random;
+pub mod scratch;
+pub mod server;
+pub mod tree;
+pub mod verify;
+pub mod workload;
+
+use std::io::Write as _;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Nothing that is waited for takes nearly as long, even on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How often a condition is looked at.
+pub const POLL_INTERVAL: Duration = Duration::from_millis(5);
+
+/// Waits for a condition; panics if it does not come true in time.
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        thread::sleep(POLL_INTERVAL);
+    }
+}
+
+/// Says in one line what is not tested and why, past the test runner's capture.
+pub fn skip(reason: &str) {
+    let name = std::thread::current().name().unwrap_or("test").to_owned();
+    // One call, so that parallel tests do not mix their lines.
+    let _ = std::io::stderr().write_all(format!("{name} skipped: {reason}\n").as_bytes());
+}
+
+/// Makes a function that takes an installation into one test for each listed server.
+macro_rules! on_servers {
+    ($fact:ident: $($server:ident)+) => {
+        mod $fact {
+            $(
+                #[test]
+                fn $server() {
+                    crate::support::installation::on_server(stringify!($server), super::$fact);
+                }
+            )+
+        }
+    };
+}
