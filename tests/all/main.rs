@@ -19,6 +19,7 @@ mod hostile;
 mod kills;
 mod layers;
 mod memory;
+mod power;
 #[path = "../../protocol-fixtures/recording/mod.rs"]
 mod recording;
 mod replay;

@@ -1,11 +1,15 @@
-//! Small file systems.
+//! Small file systems, and power cuts.
 
-use std::path::Path;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::account::is_root;
 use super::scratch::{Scratch, run};
 use super::skip;
+
+/// The size of a disk in a file; xfs takes no less than 300 MB. What is not written takes no space.
+const DISK_SIZE: u64 = 400 << 20;
 
 /// A file system in memory. It is unmounted with the value.
 #[derive(Debug)]
@@ -40,6 +44,59 @@ impl Mount {
 }
 
 impl Drop for Mount {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.path()).status();
+    }
+}
+
+/// A disk in a file, whose power can be cut: what was not brought to stable storage is lost then, be it
+/// contents or names.
+#[derive(Debug)]
+pub struct Disk {
+    scratch: Scratch,
+}
+
+impl Disk {
+    /// Formats and mounts one; `None`, with a line that says so, where that is not permitted.
+    pub fn formatted(file_system: &str) -> Option<Self> {
+        if !is_root() {
+            skip("disks cannot be mounted here");
+            return None;
+        }
+        let disk = Disk { scratch: Scratch::new() };
+        fs::create_dir(disk.path()).unwrap();
+        File::create(disk.image()).unwrap().set_len(DISK_SIZE).unwrap();
+        run(Command::new(format!("mkfs.{file_system}")).arg("-q").arg(disk.image()));
+        disk.mount();
+        Some(disk)
+    }
+
+    fn image(&self) -> PathBuf {
+        self.scratch.join("image")
+    }
+
+    /// Returns where it is mounted.
+    pub fn path(&self) -> PathBuf {
+        self.scratch.join("disk")
+    }
+
+    fn mount(&self) {
+        run(Command::new("mount").args(["-o", "loop"]).arg(self.image()).arg(self.path()));
+    }
+
+    /// Takes the power away: nothing is written any more, and every call fails.
+    pub fn cut_power(&self) {
+        run(Command::new("xfs_io").args(["-x", "-c", "shutdown"]).arg(self.path()));
+    }
+
+    /// Brings the disk back as the power cut left it. Nobody may have a file open on it.
+    pub fn restore_power(&self) {
+        run(Command::new("umount").arg(self.path()));
+        self.mount();
+    }
+}
+
+impl Drop for Disk {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg(self.path()).status();
     }
