@@ -88,6 +88,7 @@ impl BackupStream<'_> {
                     }
                     BackupEvent::ManifestData(bytes) => batch.push(Step::ManifestData(bytes)),
                     BackupEvent::ArchiveStarted { tablespace } => {
+                        self.count(&mut payload_bytes);
                         self.report_archive(is_first);
                         is_first = false;
                         batch.push(Step::Archive(tablespace));
@@ -95,6 +96,7 @@ impl BackupStream<'_> {
                     BackupEvent::ManifestStarted => batch.push(Step::Manifest),
                     BackupEvent::ReceivedAll => {
                         self.phase = Phase::End;
+                        self.count(&mut payload_bytes);
                         Progress::add(&self.progress.tablespaces_done, 1);
                         self.reporter.report(Event::ArchiveCompleted);
                         self.reporter.report(Event::ReceivingCompleted);
@@ -115,7 +117,7 @@ impl BackupStream<'_> {
                     | BackupEvent::Completed => {}
                 }
             }
-            Progress::add(&self.progress.received_bytes, payload_bytes);
+            self.count(&mut payload_bytes);
             if !batch.is_empty() && worker.send(batch).await.is_err() {
                 break;
             }
@@ -126,6 +128,11 @@ impl BackupStream<'_> {
         let received = worker.finish().await?;
         self.connection.terminate().await;
         Ok(Sent { end_lsn, received, page_checksums })
+    }
+
+    /// Counts what came, before anything that follows it is told.
+    fn count(&self, payload_bytes: &mut u64) {
+        Progress::add(&self.progress.received_bytes, std::mem::take(payload_bytes));
     }
 
     fn report_archive(&self, is_first: bool) {

@@ -94,10 +94,13 @@ async fn addresses(host: &Host) -> io::Result<Vec<Address>> {
     let HostKind::Tcp { name, address } = &host.kind else {
         return Ok(host.socket_path().into_iter().map(Address::Socket).collect());
     };
-    let tcp = |address| Address::Tcp { host: name.clone(), address };
+    // Like libpq, call a server by the address if one was given.
     if let Some(address) = address.or_else(|| name.parse::<IpAddr>().ok()) {
-        return Ok(vec![tcp(SocketAddr::new(address, host.port))]);
+        let host_name = address.to_string();
+        let address = SocketAddr::new(address, host.port);
+        return Ok(vec![Address::Tcp { host: host_name, address }]);
     }
+    let tcp = |address| Address::Tcp { host: name.clone(), address };
     let found: Vec<_> = lookup_host((name.as_str(), host.port)).await?.map(tcp).collect();
     if found.is_empty() {
         return Err(io::Error::new(io::ErrorKind::NotFound, "Name or service not known"));
