@@ -9,9 +9,14 @@ use crate::pg::{Lsn, Tablespace, TimelineId};
 use crate::pipeline::Worker;
 use crate::protocol::{BackupEvent, BaseBackupStream, ServerMessage};
 
-/// Batches that wait for the archive thread; each is what one read gave, at most the read buffer. Enough
-/// to keep both sides busy, few enough for the memory limit.
-pub(super) const QUEUE_MAX: usize = 12;
+/// Payload that is collected before it is handed over. One read of a Unix-domain socket gives a third of
+/// it; waking the archive thread for each would cost more than its work. The stream always ends with a
+/// hand-over, so nothing is held back for ever.
+const BATCH_BYTES: usize = 512 << 10;
+
+/// Batches that wait for the archive thread, each with the read buffers that it is in. Enough to keep both
+/// sides busy, few enough for the memory limit.
+pub(super) const QUEUE_MAX: usize = 8;
 
 /// The archive thread.
 pub(super) type ArchiveWorker = Worker<Vec<Step>, Result<Received, BackupError>>;
@@ -40,6 +45,22 @@ pub(super) struct Sent {
     pub(super) received: Received,
     /// Damaged pages that the server found.
     pub(super) page_checksums: Option<Box<ServerMessage>>,
+}
+
+/// What was received and is not handed over yet, and what was learnt on the way.
+#[derive(Default)]
+struct Receipt {
+    batch: Vec<Step>,
+    /// Payload in the batch.
+    batch_bytes: usize,
+    /// Payload that the progress does not show yet.
+    uncounted_bytes: u64,
+    /// An archive has begun.
+    has_archive: bool,
+    /// Archives and manifest are complete.
+    is_complete: bool,
+    end_lsn: Lsn,
+    page_checksums: Option<Box<ServerMessage>>,
 }
 
 impl BackupStream<'_> {
@@ -74,52 +95,18 @@ impl BackupStream<'_> {
         worker: ArchiveWorker,
         end: &watch::Sender<Option<Lsn>>,
     ) -> Result<Sent, BackupError> {
-        let mut end_lsn = Lsn::INVALID;
-        let mut page_checksums = None;
-        let mut is_first = true;
+        let mut receipt = Receipt::default();
         while !self.stream.is_completed() {
-            let mut batch = Vec::new();
-            let mut payload_bytes = 0;
             while let Some(event) = self.buffered_event()? {
-                match event {
-                    BackupEvent::ArchiveData(bytes) => {
-                        payload_bytes += bytes.len() as u64;
-                        batch.push(Step::ArchiveData(bytes));
-                    }
-                    BackupEvent::ManifestData(bytes) => batch.push(Step::ManifestData(bytes)),
-                    BackupEvent::ArchiveStarted { tablespace } => {
-                        self.count(&mut payload_bytes);
-                        self.report_archive(is_first);
-                        is_first = false;
-                        batch.push(Step::Archive(tablespace));
-                    }
-                    BackupEvent::ManifestStarted => batch.push(Step::Manifest),
-                    BackupEvent::ReceivedAll => {
-                        self.phase = Phase::End;
-                        self.count(&mut payload_bytes);
-                        Progress::add(&self.progress.tablespaces_done, 1);
-                        self.reporter.report(Event::ArchiveCompleted);
-                        self.reporter.report(Event::ReceivingCompleted);
-                        batch.push(Step::End);
-                    }
-                    BackupEvent::Ended { end_lsn: lsn } => {
-                        self.phase = Phase::Verdict;
-                        end_lsn = lsn;
-                        // Nobody listens when no WAL is streamed.
-                        let _ = end.send(Some(lsn));
-                    }
-                    BackupEvent::Notice(message) => self.reporter.report(Event::Notice(*message)),
-                    BackupEvent::ChecksumFailure(message) => page_checksums = Some(message),
-                    // Our own count is as good as the server's while nothing is compressed.
-                    BackupEvent::ServerProgress(_)
-                    | BackupEvent::Started { .. }
-                    | BackupEvent::Tablespaces(_)
-                    | BackupEvent::Completed => {}
-                }
+                self.take(event, &mut receipt, end);
             }
-            self.count(&mut payload_bytes);
-            if !batch.is_empty() && worker.send(batch).await.is_err() {
-                break;
+            self.count(&mut receipt);
+            if receipt.batch_bytes >= BATCH_BYTES || receipt.is_complete {
+                receipt.batch_bytes = 0;
+                let batch = std::mem::take(&mut receipt.batch);
+                if !batch.is_empty() && worker.send(batch).await.is_err() {
+                    break;
+                }
             }
             if !self.stream.is_completed() {
                 self.wait().await?;
@@ -127,20 +114,69 @@ impl BackupStream<'_> {
         }
         let received = worker.finish().await?;
         self.connection.terminate().await;
+        let Receipt { end_lsn, page_checksums, .. } = receipt;
         Ok(Sent { end_lsn, received, page_checksums })
     }
 
-    /// Counts what came, before anything that follows it is told.
-    fn count(&self, payload_bytes: &mut u64) {
-        Progress::add(&self.progress.received_bytes, std::mem::take(payload_bytes));
+    fn take(
+        &mut self,
+        event: BackupEvent,
+        receipt: &mut Receipt,
+        end: &watch::Sender<Option<Lsn>>,
+    ) {
+        match event {
+            BackupEvent::ArchiveData(bytes) => {
+                receipt.batch_bytes += bytes.len();
+                receipt.uncounted_bytes += bytes.len() as u64;
+                receipt.batch.push(Step::ArchiveData(bytes));
+            }
+            BackupEvent::ManifestData(bytes) => {
+                receipt.batch_bytes += bytes.len();
+                receipt.batch.push(Step::ManifestData(bytes));
+            }
+            BackupEvent::ArchiveStarted { tablespace } => {
+                self.end_archive(receipt);
+                receipt.has_archive = true;
+                self.reporter.report(Event::ArchiveStarted);
+                receipt.batch.push(Step::Archive(tablespace));
+            }
+            BackupEvent::ManifestStarted => receipt.batch.push(Step::Manifest),
+            BackupEvent::ReceivedAll => {
+                self.phase = Phase::End;
+                self.end_archive(receipt);
+                self.reporter.report(Event::ReceivingCompleted);
+                receipt.batch.push(Step::End);
+                receipt.is_complete = true;
+            }
+            BackupEvent::Ended { end_lsn } => {
+                self.phase = Phase::Verdict;
+                receipt.end_lsn = end_lsn;
+                // Nobody listens when no WAL is streamed.
+                let _ = end.send(Some(end_lsn));
+            }
+            BackupEvent::Notice(message) => self.reporter.report(Event::Notice(*message)),
+            BackupEvent::ChecksumFailure(message) => receipt.page_checksums = Some(message),
+            // Our own count is as good as the server's while nothing is compressed.
+            BackupEvent::ServerProgress(_)
+            | BackupEvent::Started { .. }
+            | BackupEvent::Tablespaces(_)
+            | BackupEvent::Completed => {}
+        }
     }
 
-    fn report_archive(&self, is_first: bool) {
-        if !is_first {
+    /// Tells of the end of the archive before, if there was one.
+    fn end_archive(&self, receipt: &mut Receipt) {
+        if receipt.has_archive {
+            self.count(receipt);
             Progress::add(&self.progress.tablespaces_done, 1);
             self.reporter.report(Event::ArchiveCompleted);
         }
-        self.reporter.report(Event::ArchiveStarted);
+    }
+
+    /// Counts what came, before anything that follows it is told.
+    fn count(&self, receipt: &mut Receipt) {
+        let bytes = std::mem::take(&mut receipt.uncounted_bytes);
+        Progress::add(&self.progress.received_bytes, bytes);
     }
 
     async fn next_event(&mut self) -> Result<BackupEvent, BackupError> {

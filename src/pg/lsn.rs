@@ -6,7 +6,7 @@ use std::str::FromStr;
 /// A position in the write-ahead log: a byte offset from its beginning.
 ///
 /// Prints as servers up to 18 do (`16/B374D848`); parses that and the zero-padded form of 19.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Lsn(u64);
 
 impl Lsn {
