@@ -203,7 +203,10 @@ impl Archives {
             }
             (None, _) => None,
         };
-        self.finish_stdout()?;
+        // What is damaged gets neither manifest nor end.
+        if comparison.as_ref().is_none_or(|comparison| comparison.findings.is_empty()) {
+            self.finish_stdout()?;
+        }
         Ok(Received { directories: self.directories, manifest: self.manifest, comparison })
     }
 

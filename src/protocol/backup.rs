@@ -13,14 +13,11 @@ use std::collections::HashSet;
 
 use bytes::{Buf as _, Bytes};
 
+use super::message::Rows;
 use super::{Message, ProtocolError, Row, ServerMessage};
 use crate::pg::{Lsn, Oid, ServerVersion, Tablespace, TablespaceLocation, TimelineId};
 
 const COMMAND: &str = "BASE_BACKUP";
-
-/// The most tablespaces a server may list; a cluster with more could not be administered, and a hostile
-/// server could otherwise fill memory.
-const TABLESPACES_MAX: usize = 65_536;
 
 /// What a base backup's stream consists of, in the order of the stream.
 #[derive(Clone, Debug)]
@@ -80,7 +77,7 @@ pub struct BaseBackupStream {
     tablespaces: Vec<Tablespace>,
     /// Indices of the archives that have begun.
     begun: HashSet<usize>,
-    rows: Vec<Row>,
+    rows: Rows,
     checksum_failure: Option<Box<ServerMessage>>,
 }
 
@@ -115,7 +112,7 @@ impl BaseBackupStream {
             manifest,
             tablespaces: Vec::new(),
             begun: HashSet::new(),
-            rows: Vec::new(),
+            rows: Rows::default(),
             checksum_failure: None,
         }
     }
@@ -180,20 +177,14 @@ impl BaseBackupStream {
     ) -> Result<Option<BackupEvent>, ProtocolError> {
         match message {
             Message::RowDescription => Ok(None),
-            Message::DataRow(_) if self.rows.len() == TABLESPACES_MAX => {
-                Err(ProtocolError::answer(COMMAND, "too many rows"))
-            }
-            Message::DataRow(row) => {
-                self.rows.push(row);
-                Ok(None)
-            }
+            Message::DataRow(row) => self.rows.push(row, COMMAND).map(|()| None),
             Message::CommandComplete(_) => self.end_result_set().map(Some),
             other => Err(other.unexpected(self.state.expected())),
         }
     }
 
     fn end_result_set(&mut self) -> Result<BackupEvent, ProtocolError> {
-        let rows = std::mem::take(&mut self.rows);
+        let rows = self.rows.take();
         match self.state {
             State::ReadingStart => {
                 self.state = State::ReadingTablespaces;

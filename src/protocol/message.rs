@@ -77,6 +77,37 @@ impl Row {
     }
 }
 
+/// The most memory that the rows of one answer may take. The longest answers, a list of tablespaces or a
+/// timeline's history, are a few kilobytes; the bound keeps a server from filling memory.
+const ROWS_BYTES_MAX: usize = 8 << 20;
+
+/// The rows of one command's answer, bounded in memory.
+#[derive(Debug, Default)]
+pub(super) struct Rows {
+    rows: Vec<Row>,
+    bytes: usize,
+}
+
+impl Rows {
+    /// Adds a row of the answer to `command`.
+    pub(super) fn push(&mut self, row: Row, command: &'static str) -> Result<(), ProtocolError> {
+        let columns = row.0.iter().map(|column| column.as_ref().map_or(0, Bytes::len));
+        let contents: usize = columns.sum();
+        self.bytes += size_of::<Row>() + row.0.len() * size_of::<Option<Bytes>>() + contents;
+        if self.bytes > ROWS_BYTES_MAX {
+            return Err(ProtocolError::answer(command, "answer is too long"));
+        }
+        self.rows.push(row);
+        Ok(())
+    }
+
+    /// Returns the rows and is empty again.
+    pub(super) fn take(&mut self) -> Vec<Row> {
+        self.bytes = 0;
+        std::mem::take(&mut self.rows)
+    }
+}
+
 impl Message {
     /// Decodes a frame; CopyData is only unwrapped.
     ///

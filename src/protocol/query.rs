@@ -1,23 +1,20 @@
 //! Commands that answer with a few rows.
 
+use super::message::Rows;
 use super::{Message, ProtocolError, Row};
-
-/// The largest number of rows that a command's answer may have. The longest answers here have one
-/// row; the bound keeps a server from filling memory.
-const ROWS_MAX: usize = 1024;
 
 /// Collects the answer to one simple query.
 #[derive(Debug)]
 pub struct SimpleQuery {
     command: &'static str,
-    rows: Vec<Row>,
+    rows: Rows,
     error: Option<ProtocolError>,
 }
 
 impl SimpleQuery {
     /// Begins to collect the answer to a command; the name is for error messages.
     pub fn new(command: &'static str) -> Self {
-        SimpleQuery { command, rows: Vec::new(), error: None }
+        SimpleQuery { command, rows: Rows::default(), error: None }
     }
 
     /// Takes the next message; returns the rows when the server is ready for the next command.
@@ -31,22 +28,38 @@ impl SimpleQuery {
             | Message::CommandComplete(_)
             | Message::ParameterStatus { .. }
             | Message::Notice(_) => Ok(None),
-            Message::DataRow(_) if self.rows.len() == ROWS_MAX => {
-                Err(ProtocolError::answer(self.command, "too many rows"))
-            }
-            Message::DataRow(row) => {
-                self.rows.push(row);
-                Ok(None)
-            }
+            Message::DataRow(row) => self.rows.push(row, self.command).map(|()| None),
             Message::Error(message) => {
                 self.error = Some(ProtocolError::Server(message));
                 Ok(None)
             }
             Message::ReadyForQuery => match self.error.take() {
                 Some(error) => Err(error),
-                None => Ok(Some(std::mem::take(&mut self.rows))),
+                None => Ok(Some(self.rows.take())),
             },
             other => Err(other.unexpected("rows")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+
+    use super::super::poll_frame;
+    use super::*;
+
+    #[test]
+    fn an_endless_answer_is_refused() {
+        let mut query = SimpleQuery::new("SHOW");
+        let refusal = std::iter::repeat_with(|| {
+            let mut row_without_columns = BytesMut::from(&b"D\0\0\0\x06\0\0"[..]);
+            let frame = poll_frame(&mut row_without_columns).unwrap().unwrap();
+            query.handle_message(Message::decode(frame).unwrap())
+        })
+        .take(1_000_000)
+        .find_map(Result::err);
+        let text = refusal.map(|error| error.to_string());
+        assert_eq!(text.as_deref(), Some("could not read the answer to SHOW: answer is too long"));
     }
 }

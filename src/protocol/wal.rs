@@ -12,13 +12,11 @@ use std::time::{Duration, Instant};
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use postgres_protocol::message::frontend;
 
-use super::{Message, ProtocolError, Row, ServerMessage};
+use super::message::Rows;
+use super::{Message, ProtocolError, ServerMessage};
 use crate::pg::{Lsn, TimelineId};
 
 const COMMAND: &str = "START_REPLICATION";
-
-/// Rows in the answer at the end of a timeline; more would be a hostile server's.
-const ROWS_MAX: usize = 1;
 
 /// The server's and the client's clocks in messages: microseconds since 2000-01-01 UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +81,7 @@ pub struct WalStream {
     status_due: bool,
     next_status: Option<Instant>,
     copy_done_due: bool,
-    rows: Vec<Row>,
+    rows: Rows,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +108,7 @@ impl WalStream {
             status_due: false,
             next_status: None,
             copy_done_due: false,
-            rows: Vec::new(),
+            rows: Rows::default(),
         }
     }
 
@@ -199,9 +197,8 @@ impl WalStream {
                 Ok(None)
             }
             (State::WaitingForTimeline, Message::RowDescription) => Ok(None),
-            (State::WaitingForTimeline, Message::DataRow(row)) if self.rows.len() < ROWS_MAX => {
-                self.rows.push(row);
-                Ok(None)
+            (State::WaitingForTimeline, Message::DataRow(row)) => {
+                self.rows.push(row, COMMAND).map(|()| None)
             }
             (State::WaitingForTimeline | State::WaitingForReady, Message::CommandComplete(_)) => {
                 Ok(None)
@@ -258,6 +255,7 @@ impl WalStream {
     fn timeline_end(&mut self) -> Result<WalEvent, ProtocolError> {
         let row = self
             .rows
+            .take()
             .pop()
             .ok_or_else(|| ProtocolError::answer(COMMAND, "the next timeline is missing"))?;
         Ok(WalEvent::TimelineEnded {

@@ -211,6 +211,7 @@ impl<'a> WalReceiver<'a> {
             end.mark_unchanged();
             if self.has_reached(end) {
                 stop(connection, &mut stream).await;
+                session.connection.terminate().await;
                 return Ok(Outcome::Complete);
             }
             let wake_up = stream.poll_timeout();

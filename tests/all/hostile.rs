@@ -11,6 +11,7 @@ use crate::fake_server::synthetic::{
 };
 use crate::recording::fixture::{Fixture, load_all};
 use crate::recording::wire::{frame, frames};
+use pgsiphon::archive::TRAILER_SIZE;
 
 /// A resumed stream that takes longer waits for something that does not come: 10 seconds are granted to
 /// a server that does not end the stream.
@@ -190,6 +191,29 @@ fn a_manifest_that_differs_names_the_file_and_gets_no_final_name() {
         assert!(outcome.errors().concat().contains(words), "{version}: {words}: {outcome:?}");
         assert!(!outcome.has("target/backup_manifest"), "{version}: {words}: {outcome:?}");
     });
+}
+
+#[test]
+fn damage_on_standard_output_gets_neither_manifest_nor_end() {
+    let arguments = ["-X", "none", "-Ft", "-D", "-"];
+    for version in DIALECTS {
+        let tar_of = |entries: &[Entry]| {
+            let manifest = Some(manifest(entries));
+            let session = Synthetic::new(version, good_members(), manifest).to_session();
+            run(session, Fault::None, &arguments)
+        };
+        let sound = tar_of(&good_entries());
+        assert_eq!(sound.code, Some(0), "{version}: {sound:?}");
+        assert!(sound.stdout.ends_with(&[0; TRAILER_SIZE]), "{version}");
+        let damaged = tar_of(&good_entries()[..1]);
+        assert_eq!(damaged.code, Some(1), "{version}: {damaged:?}");
+        assert!(sound.stdout.starts_with(&damaged.stdout), "{version}");
+        let name = b"backup_manifest";
+        let has_manifest = |tar: &[u8]| tar.windows(name.len()).any(|window| window == name);
+        assert!(has_manifest(&sound.stdout), "{version}");
+        assert!(!has_manifest(&damaged.stdout), "{version}");
+        assert!(damaged.stdout.len() + TRAILER_SIZE < sound.stdout.len(), "{version}");
+    }
 }
 
 #[test]

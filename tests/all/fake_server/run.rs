@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,6 +23,8 @@ pub struct Outcome {
     pub code: Option<i32>,
     /// What it printed.
     pub stderr: String,
+    /// What it wrote to standard output.
+    pub stdout: Vec<u8>,
     /// Every path in the directory that the run was given; files with the CRC of their contents.
     pub paths: BTreeMap<PathBuf, Option<u32>>,
 }
@@ -53,6 +56,7 @@ pub fn run(session: Session, fault: Fault, arguments: &[&str]) -> Outcome {
     let server = FakeServer::start(session, fault);
     let world = TempDir::new().expect("a directory");
     let world_text = world.path().display().to_string();
+    let mut stdout = tempfile::tempfile().expect("a file");
     let mut child = Command::new(env!("CARGO_BIN_EXE_pgsiphon"))
         .args(["basebackup", "-U", "postgres", "-w", "-c", "fast", "--no-sync"])
         .arg("-D")
@@ -64,7 +68,7 @@ pub fn run(session: Session, fault: Fault, arguments: &[&str]) -> Outcome {
         .env("LC_ALL", "C")
         .env("PGPASSWORD", "made up for this recording")
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
+        .stdout(stdout.try_clone().expect("a second handle"))
         .stderr(Stdio::piped())
         .spawn()
         .expect("the program starts");
@@ -78,9 +82,12 @@ pub fn run(session: Session, fault: Fault, arguments: &[&str]) -> Outcome {
         std::thread::sleep(Duration::from_millis(2));
     }
     let output = child.wait_with_output().expect("our own child");
+    let mut written = Vec::new();
+    stdout.rewind().and_then(|()| stdout.read_to_end(&mut written)).expect("our own file");
     Outcome {
         code: output.status.code(),
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        stdout: written,
         paths: paths_below(world.path(), world.path()),
     }
 }
