@@ -8,6 +8,9 @@
 //! The server should have a few gigabytes, in its page cache. Each round runs the three one after the
 //! other; the table has the medians of all rounds and their ratios. Plain format, WAL streamed,
 //! everything synced, ours verified.
+//!
+//! All backups are kept until the end, so there must be room for two a round: ext4 is slow to create files
+//! where some were deleted a minute ago, and that would be measured too.
 
 use std::fs;
 use std::path::PathBuf;
@@ -28,7 +31,7 @@ struct Options {
     /// The server, as a connection string.
     #[arg(long)]
     server: String,
-    /// A directory for the backups, on the file system to measure; it is created and removed.
+    /// A directory for the backups, on the file system to measure; it must not exist, and is removed.
     #[arg(long)]
     target: PathBuf,
     /// The original.
@@ -56,15 +59,24 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<(), AnyError> {
+    fs::create_dir(&options.target)?;
+    let outcome = measure(options);
+    fs::remove_dir_all(&options.target)?;
+    outcome
+}
+
+fn measure(options: &Options) -> Result<(), AnyError> {
     let mut seconds: [Vec<f64>; 3] = Default::default();
     let mut size = 0;
     for round in 1..=options.rounds {
         let floor = throw_away(&options.server)?;
         size = floor.bytes;
         let direct_io = format!("--direct-io={}", options.direct_io);
-        let ours = env!("CARGO_BIN_EXE_pgsiphon");
-        let ours = back_up(Command::new(ours).arg("basebackup").arg(direct_io), options)?;
-        let original = back_up(&mut Command::new(&options.original), options)?;
+        let mut ours = Command::new(env!("CARGO_BIN_EXE_pgsiphon"));
+        ours.arg("basebackup").arg(direct_io);
+        let ours = back_up(&mut ours, "pgsiphon", round, options)?;
+        let mut original = Command::new(&options.original);
+        let original = back_up(&mut original, "original", round, options)?;
         for (list, time) in seconds.iter_mut().zip([floor.time, ours, original]) {
             list.push(time.as_secs_f64());
         }
@@ -91,26 +103,23 @@ fn median(seconds: &mut [f64]) -> f64 {
     seconds.get(seconds.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// Runs a program into the target directory, which is removed before and after.
-fn back_up(program: &mut Command, options: &Options) -> Result<Duration, AnyError> {
-    remove(options)?;
+/// Runs a program into a directory of its own.
+fn back_up(
+    program: &mut Command,
+    name: &str,
+    round: usize,
+    options: &Options,
+) -> Result<Duration, AnyError> {
+    // What the run before left to be written is not to be waited for by this one.
     rustix::fs::sync();
     let started = Instant::now();
     let status = program
         .args(["-c", "fast", "-d", &options.server, "-D"])
-        .arg(&options.target)
+        .arg(options.target.join(format!("{name}-{round}")))
         .stdin(Stdio::null())
         .status()?;
     let time = started.elapsed();
-    remove(options)?;
     if status.success() { Ok(time) } else { Err(format!("{program:?}: {status}").into()) }
-}
-
-fn remove(options: &Options) -> Result<(), AnyError> {
-    match fs::remove_dir_all(&options.target) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
-        _ => Ok(()),
-    }
 }
 
 /// What a receiver that throws the bytes away reached.
