@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
@@ -15,7 +14,7 @@ use crate::pg::{ChecksumAlgorithm, Oid};
 use crate::pipeline::Batches;
 use crate::storage::{
     DiskHandle, Extractor, ExtractorConfig, FileSize, FileWriter, Spool, StorageError, TarFile,
-    TarOutput,
+    TarOutput, now_as_mtime,
 };
 
 /// What the network task hands over, in the order of the stream.
@@ -29,8 +28,17 @@ pub(super) enum Step {
     Manifest,
     /// The next bytes of the manifest.
     ManifestData(Bytes),
-    /// All is received.
-    End,
+    /// All is received, and the server has given its verdict.
+    End(Verdict),
+}
+
+/// What the server thinks of the backup it sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It found nothing wrong.
+    Sound,
+    /// It found damaged pages.
+    Damaged,
 }
 
 /// Where one archive goes.
@@ -130,9 +138,9 @@ impl Archives {
                     self.current = Current::Manifest;
                     self.manifest = Some(self.begin_manifest()?);
                 }
-                Step::End => {
+                Step::End(verdict) => {
                     self.end_archive()?;
-                    return self.finish();
+                    return self.finish(verdict);
                 }
             }
         }
@@ -192,7 +200,7 @@ impl Archives {
         }
     }
 
-    fn finish(mut self) -> Result<Received, BackupError> {
+    fn finish(mut self, verdict: Verdict) -> Result<Received, BackupError> {
         let comparison = match (self.record.take(), &mut self.manifest) {
             (Some(Record { log, algorithm }), Some(manifest)) => {
                 manifest.rewind_sized()?;
@@ -204,7 +212,9 @@ impl Archives {
             (None, _) => None,
         };
         // What is damaged gets neither manifest nor end.
-        if comparison.as_ref().is_none_or(|comparison| comparison.findings.is_empty()) {
+        let is_as_listed =
+            comparison.as_ref().is_none_or(|comparison| comparison.findings.is_empty());
+        if verdict == Verdict::Sound && is_as_listed {
             self.finish_stdout()?;
         }
         Ok(Received { directories: self.directories, manifest: self.manifest, comparison })
@@ -218,17 +228,13 @@ impl Archives {
                 name: "backup_manifest",
                 mode: self.plan.modes.file,
                 size: manifest.rewind_sized()?,
-                mtime: seconds_since_1970(),
+                mtime: now_as_mtime(),
                 injected: true,
             };
             tar.append(&member, manifest)?;
         }
         Ok(tar.finish()?)
     }
-}
-
-fn seconds_since_1970() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
 }
 
 /// Returns the name of an archive's tar file.

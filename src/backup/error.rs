@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::archive::MemberError;
 use crate::manifest::{Finding, ManifestError};
-use crate::net::ConnectionError;
+use crate::net::{CommandError, ConnectionError};
 use crate::pg::{MemberPath, OsError};
 use crate::protocol::ServerMessage;
 use crate::storage::{ClaimError, ExtractError, StorageError};
@@ -16,6 +16,9 @@ pub enum BackupError {
     /// The server is too old or too new.
     #[error("incompatible server version {0}")]
     ServerVersion(String),
+    /// A command was refused.
+    #[error(transparent)]
+    Command(#[from] CommandError),
     /// The server refused, broke the protocol, or is gone.
     #[error("{phase}: {source}")]
     Stream {
@@ -71,9 +74,9 @@ pub enum BackupError {
     /// The user asked to stop.
     #[error("backup was interrupted")]
     Interrupted,
-    /// The backup is complete, but its manifest could not be given its name. The files are kept.
+    /// The backup is complete, but for the names of its directories and its manifest. The files are kept.
     #[error(transparent)]
-    Rename(StorageError),
+    Commit(StorageError),
     /// WAL cannot go to the same pipe as the archive.
     #[error("cannot stream write-ahead logs in tar mode to stdout")]
     WalToStdout,
@@ -85,7 +88,7 @@ impl BackupError {
     pub fn keeps_files(&self) -> bool {
         matches!(
             self,
-            BackupError::Damaged(..) | BackupError::PageChecksums(_) | BackupError::Rename(_)
+            BackupError::Damaged(..) | BackupError::PageChecksums(_) | BackupError::Commit(_)
         )
     }
 }
@@ -93,8 +96,6 @@ impl BackupError {
 /// What was being read from the server when it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Asking the server about itself.
-    Setup,
     /// Waiting for the checkpoint.
     Initiating,
     /// Reading the list of tablespaces.
@@ -110,7 +111,6 @@ pub enum Phase {
 impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Phase::Setup => "could not send replication command",
             Phase::Initiating => "could not initiate base backup",
             Phase::Header => "could not get backup header",
             Phase::Data => "could not read COPY data",

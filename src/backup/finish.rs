@@ -2,21 +2,28 @@
 
 use std::path::{Path, PathBuf};
 
+use super::Durability;
 use super::prepare::{MANIFEST_NAME, MANIFEST_TEMPORARY_NAME};
-use super::{BackupError, Durability};
 use crate::storage::{CreatedDirectories, Spool, StorageError, durable};
 
-/// Syncs what the disk threads do not: the manifest, and the names of all files. After this, everything but
-/// the manifest's own name survives a power cut.
-pub(super) fn sync_names(
+/// Completes what the disk threads do not: the manifest, and the names of all files. After this, everything
+/// but the manifest's own name survives a power cut, if that was asked for.
+pub(super) fn complete_names(
     manifest: Option<Spool>,
     directories: &[PathBuf],
+    durability: Durability,
 ) -> Result<(), StorageError> {
+    let sync = durability == Durability::Sync;
     if let Some(Spool::Named(file)) = manifest {
-        file.sync()?;
+        if sync {
+            file.sync()?;
+        }
         file.close()?;
     }
-    directories.iter().try_for_each(|directory| durable::sync_directory(directory))
+    if sync {
+        directories.iter().try_for_each(|directory| durable::sync_directory(directory))?;
+    }
+    Ok(())
 }
 
 /// Syncs the claimed directories and gives the manifest its final name: from here on the backup counts as
@@ -25,16 +32,15 @@ pub(super) fn commit(
     created: &CreatedDirectories,
     manifest_directory: Option<&Path>,
     durability: Durability,
-) -> Result<(), BackupError> {
+) -> Result<(), StorageError> {
     if durability == Durability::Sync {
         created.sync()?;
     }
     let Some(directory) = manifest_directory else { return Ok(()) };
     let from = directory.join(MANIFEST_TEMPORARY_NAME);
     let to = directory.join(MANIFEST_NAME);
-    let renamed = match durability {
+    match durability {
         Durability::Sync => durable::rename(&from, &to),
         Durability::NoSync => durable::rename_unsynced(&from, &to),
-    };
-    renamed.map_err(BackupError::Rename)
+    }
 }

@@ -1,6 +1,6 @@
 //! Taking a base backup: the job of `pg_basebackup`.
 //!
-//! [`run`] connects and prepares the target (`prepare`), receives archives and WAL side by side
+//! [`run`] asks the server about itself and prepares the target (`prepare`), receives archives and WAL side by side
 //! (`receive`, with `archives` on a thread of its own), and brings everything to stable storage
 //! (`finish`). A base backup is one stream today; what belongs to a stream (connection, event state,
 //! archive thread) is separate from what belongs to the backup (target, manifest, disk, clean-up).

@@ -6,9 +6,9 @@ use std::os::unix::fs::{DirBuilderExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use super::archives::{Destination, tar_file_name};
-use super::{BackupError, Phase, Target};
-use crate::net::{Connection, ConnectionError};
-use crate::pg::{ServerVersion, Tablespace, TablespaceLocation, TimelineId, WalSegmentSize};
+use super::{BackupError, Target};
+use crate::net::Connection;
+use crate::pg::{ServerVersion, Tablespace, TablespaceLocation, WalSegmentSize};
 use crate::protocol::command::{self, IDENTIFY_SYSTEM};
 use crate::storage::{CreatedDirectories, DirectoryRole, ExtractorConfig, StorageError};
 
@@ -49,13 +49,9 @@ impl Cluster {
         }
         let mode = show(connection, "data_directory_mode").await?;
         let size = show(connection, "wal_segment_size").await?;
-        let system = query(connection, "IDENTIFY_SYSTEM", IDENTIFY_SYSTEM).await?;
-        let identity = || {
-            let row = system.first()?;
-            let timeline = row.text(1)?.parse::<TimelineId>().ok()?;
-            Some((row.text(0)?.to_owned(), timeline))
-        };
-        let (system_identifier, _timeline) = identity().ok_or_else(|| {
+        let system = connection.query("IDENTIFY_SYSTEM", IDENTIFY_SYSTEM).await?;
+        let system_identifier = system.first().and_then(|row| row.text(0)).map(str::to_owned);
+        let system_identifier = system_identifier.ok_or_else(|| {
             let reason = "unexpected answer to IDENTIFY_SYSTEM".to_owned();
             BackupError::Setting { setting: "system identifier", reason }
         })?;
@@ -71,17 +67,8 @@ impl Cluster {
     }
 }
 
-async fn query(
-    connection: &mut Connection,
-    name: &'static str,
-    text: &str,
-) -> Result<Vec<crate::protocol::Row>, BackupError> {
-    let failed = |source: ConnectionError| BackupError::Stream { phase: Phase::Setup, source };
-    connection.query(name, text).await.map_err(failed)
-}
-
 async fn show(connection: &mut Connection, setting: &'static str) -> Result<String, BackupError> {
-    let rows = query(connection, "SHOW", &command::show(setting)).await?;
+    let rows = connection.query("SHOW", &command::show(setting)).await?;
     let value = rows.first().and_then(|row| row.text(0)).map(str::to_owned);
     let reason = "unexpected answer to SHOW".to_owned();
     value.ok_or(BackupError::Setting { setting, reason })

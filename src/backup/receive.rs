@@ -1,8 +1,9 @@
 //! From the socket to the archive thread.
 
+use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::archives::{Received, Step};
+use super::archives::{Received, Step, Verdict};
 use super::{BackupError, Event, Phase, Progress, Reporter};
 use crate::net::{Connection, ConnectionError};
 use crate::pg::{Lsn, Tablespace, TimelineId};
@@ -57,10 +58,25 @@ struct Receipt {
     uncounted_bytes: u64,
     /// An archive has begun.
     has_archive: bool,
-    /// Archives and manifest are complete.
+    /// The server has given its verdict.
     is_complete: bool,
     end_lsn: Lsn,
     page_checksums: Option<Box<ServerMessage>>,
+}
+
+impl Receipt {
+    fn push_payload(&mut self, bytes: Bytes, step: fn(Bytes) -> Step) {
+        // Nothing but a hostile server sends empty or tiny payloads; they must not pile up either.
+        if !bytes.is_empty() {
+            self.batch_bytes += bytes.len() + size_of::<Step>();
+            self.batch.push(step(bytes));
+        }
+    }
+
+    fn push_end(&mut self, verdict: Verdict) {
+        self.batch.push(Step::End(verdict));
+        self.is_complete = true;
+    }
 }
 
 impl BackupStream<'_> {
@@ -126,14 +142,10 @@ impl BackupStream<'_> {
     ) {
         match event {
             BackupEvent::ArchiveData(bytes) => {
-                receipt.batch_bytes += bytes.len();
                 receipt.uncounted_bytes += bytes.len() as u64;
-                receipt.batch.push(Step::ArchiveData(bytes));
+                receipt.push_payload(bytes, Step::ArchiveData);
             }
-            BackupEvent::ManifestData(bytes) => {
-                receipt.batch_bytes += bytes.len();
-                receipt.batch.push(Step::ManifestData(bytes));
-            }
+            BackupEvent::ManifestData(bytes) => receipt.push_payload(bytes, Step::ManifestData),
             BackupEvent::ArchiveStarted { tablespace } => {
                 self.end_archive(receipt);
                 receipt.has_archive = true;
@@ -145,8 +157,6 @@ impl BackupStream<'_> {
                 self.phase = Phase::End;
                 self.end_archive(receipt);
                 self.reporter.report(Event::ReceivingCompleted);
-                receipt.batch.push(Step::End);
-                receipt.is_complete = true;
             }
             BackupEvent::Ended { end_lsn } => {
                 self.phase = Phase::Verdict;
@@ -155,12 +165,15 @@ impl BackupStream<'_> {
                 let _ = end.send(Some(end_lsn));
             }
             BackupEvent::Notice(message) => self.reporter.report(Event::Notice(*message)),
-            BackupEvent::ChecksumFailure(message) => receipt.page_checksums = Some(message),
+            BackupEvent::Completed => receipt.push_end(Verdict::Sound),
+            BackupEvent::ChecksumFailure(message) => {
+                receipt.page_checksums = Some(message);
+                receipt.push_end(Verdict::Damaged);
+            }
             // Our own count is as good as the server's while nothing is compressed.
             BackupEvent::ServerProgress(_)
             | BackupEvent::Started { .. }
-            | BackupEvent::Tablespaces(_)
-            | BackupEvent::Completed => {}
+            | BackupEvent::Tablespaces(_) => {}
         }
     }
 

@@ -69,7 +69,8 @@ pub async fn run(
             job.reporter.report(Event::RenamingManifest);
         }
         let manifest_directory = settled.manifest_directory.as_deref();
-        finish::commit(&created, manifest_directory, job.config.durability)?;
+        finish::commit(&created, manifest_directory, job.config.durability)
+            .map_err(BackupError::Commit)?;
         Ok(settled.summary)
     });
     match &outcome {
@@ -212,14 +213,13 @@ async fn settle(
         None => None,
     };
     let has_manifest = received.manifest.is_some();
-    if syncs {
-        let mut directories = received.directories;
-        if let (Some(path), WalMethod::Stream(_)) = (target.wal_directory(), wal) {
-            directories.extend([path.join("archive_status"), path]);
-        }
-        let sync = move || finish::sync_names(received.manifest, &directories);
-        run_blocking("sync", sync).await.map_err(BackupError::Thread)??;
+    let mut directories = received.directories;
+    if let (Some(path), WalMethod::Stream(_)) = (target.wal_directory(), wal) {
+        directories.extend([path.join("archive_status"), path]);
     }
+    let durability = *durability;
+    let complete = move || finish::complete_names(received.manifest, &directories, durability);
+    run_blocking("names", complete).await.map_err(BackupError::Thread)??;
     Ok(Settled {
         summary: BackupSummary {
             start_lsn: header.start_lsn,

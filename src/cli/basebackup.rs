@@ -30,8 +30,6 @@ enum Failure {
     Password(io::Error),
     #[error("could not start: {}", OsError(.0))]
     Start(#[from] io::Error),
-    #[error("connecting was interrupted")]
-    Interrupted,
 }
 
 /// Takes the backup that the command line asks for.
@@ -51,13 +49,11 @@ fn take(
     program: &Program,
     request: &BasebackupRequest,
 ) -> Result<Result<BackupSummary, BackupError>, Failure> {
-    let interrupt = signals::first_interrupt()?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let (connection, connect) = tokio::select! {
-            connected = connect(program, &request.connection) => connected?,
-            () = interrupt.cancelled() => return Err(Failure::Interrupted),
-        };
+        let (connection, connect) = connect(program, &request.connection).await?;
+        // Not before: until something is created, and while a password is typed, a signal just ends us.
+        let interrupt = signals::first_interrupt()?;
         let progress = Arc::new(Progress::default());
         let reporter = TerminalReporter::on_stderr(program, request, Arc::clone(&progress));
         let config = &request.config;

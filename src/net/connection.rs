@@ -4,7 +4,7 @@ use bytes::BytesMut;
 use postgres_protocol::message::frontend;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::{ConnectionError, Stream};
+use super::{CommandError, ConnectionError, Stream};
 use crate::protocol::{Frame, Message, ProtocolError, Row, Session, SimpleQuery, poll_frame};
 
 /// Memory that one allocation of the read buffer takes. Several reads fill it before the next one is
@@ -82,12 +82,20 @@ impl Connection {
         &mut self,
         name: &'static str,
         command: &str,
-    ) -> Result<Vec<Row>, ConnectionError> {
-        self.send_command(command).await?;
+    ) -> Result<Vec<Row>, CommandError> {
+        let failed = |source| CommandError { command: command.to_owned(), source };
+        self.send_command(command).await.map_err(failed)?;
         let mut answer = SimpleQuery::new(name);
         loop {
-            let message = self.next_message().await?;
-            if let Some(rows) = answer.handle_message(message)? {
+            let message = match self.next_message().await {
+                Ok(message) => message,
+                // A server that gives up a session says why before it hangs up.
+                Err(lost) => {
+                    return Err(failed(answer.into_error().map_or(lost, ConnectionError::from)));
+                }
+            };
+            let rows = answer.handle_message(message);
+            if let Some(rows) = rows.map_err(|error| failed(error.into()))? {
                 return Ok(rows);
             }
         }

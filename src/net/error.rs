@@ -142,6 +142,16 @@ impl Problem {
     }
 }
 
+/// A command was refused, or got no answer.
+#[derive(Debug, thiserror::Error)]
+#[error("could not send replication command \"{command}\": {source}")]
+pub struct CommandError {
+    /// The command as it was sent.
+    pub command: String,
+    /// What the server said, or what became of the connection.
+    pub source: ConnectionError,
+}
+
 /// An established connection failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectionError {

@@ -13,5 +13,5 @@ mod stream;
 
 pub use connect::connect;
 pub use connection::Connection;
-pub use error::{ConnectError, ConnectionError, FailedAttempt, Problem};
+pub use error::{CommandError, ConnectError, ConnectionError, FailedAttempt, Problem};
 pub use stream::Stream;

@@ -62,9 +62,6 @@ pub struct WalSegmentSize(u32);
 pub struct InvalidSegmentSize(pub String);
 
 impl WalSegmentSize {
-    /// 16 MiB, what `initdb` chooses.
-    pub const DEFAULT: WalSegmentSize = WalSegmentSize(16 << 20);
-
     /// Returns the size in bytes.
     pub const fn bytes(self) -> u64 {
         self.0 as u64
@@ -131,6 +128,8 @@ impl SegmentNumber {
 mod tests {
     use super::*;
 
+    const ORDINARY: WalSegmentSize = WalSegmentSize(16 << 20);
+
     #[test]
     fn sizes_are_read_as_the_server_prints_them() {
         let sizes = [("1MB", 1 << 20), ("16MB", 16 << 20), ("1GB", 1 << 30)];
@@ -148,7 +147,7 @@ mod tests {
         let name = |lsn, size: WalSegmentSize| {
             SegmentNumber::containing(Lsn::new(lsn), size).file_name(timeline, size)
         };
-        assert_eq!(name(0x2_FF00_0000, WalSegmentSize::DEFAULT), "0000000100000002000000FF");
+        assert_eq!(name(0x2_FF00_0000, ORDINARY), "0000000100000002000000FF");
         let small = WalSegmentSize(1 << 20);
         assert_eq!(name(0x2_FFF0_0000, small), "000000010000000200000FFF");
         let large = WalSegmentSize(1 << 30);
@@ -157,7 +156,7 @@ mod tests {
 
     #[test]
     fn segment_start_is_its_first_byte() {
-        let size = WalSegmentSize::DEFAULT;
+        let size = ORDINARY;
         let lsn = Lsn::new(0x1_0200_0028);
         assert_eq!(SegmentNumber::containing(lsn, size).start(size), Lsn::new(0x1_0200_0000));
     }

@@ -29,7 +29,7 @@ impl fmt::Display for Oid {
 pub enum TablespaceLocation {
     /// The data directory itself: the archive `base.tar`.
     DataDirectory,
-    /// A directory inside the data directory, `pg_tblspc/OID` (servers 15 and newer, for tests).
+    /// A directory inside the data directory, `pg_tblspc/OID` (listed by servers 16 and newer).
     InPlace(PathBuf),
     /// A directory of its own, reached through a symbolic link in `pg_tblspc`.
     Directory(PathBuf),

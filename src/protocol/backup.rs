@@ -259,7 +259,7 @@ impl BaseBackupStream {
                 .ok()
                 .and_then(|bytes| u64::try_from(bytes).ok())
                 .map(BackupEvent::ServerProgress)),
-            (b'm', Part::Archive | Part::Nothing) => {
+            (b'm', Part::Archive | Part::Nothing) if self.manifest == ManifestExpected::Yes => {
                 self.check_all_archives_begun()?;
                 self.state = State::Multiplexed(Part::Manifest);
                 Ok(Some(BackupEvent::ManifestStarted))

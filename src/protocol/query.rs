@@ -17,6 +17,11 @@ impl SimpleQuery {
         SimpleQuery { command, rows: Rows::default(), error: None }
     }
 
+    /// Returns the server's error, if it sent one and then no more.
+    pub fn into_error(self) -> Option<ProtocolError> {
+        self.error
+    }
+
     /// Takes the next message; returns the rows when the server is ready for the next command.
     ///
     /// # Errors

@@ -29,10 +29,6 @@ impl ServerMessage {
     pub const DATA_CORRUPTED: &str = "XX001";
     /// SQLSTATE of a server that starts or stops, `ERRCODE_CANNOT_CONNECT_NOW`.
     pub const CANNOT_CONNECT_NOW: &str = "57P03";
-    /// SQLSTATE of a slot that exists, `ERRCODE_DUPLICATE_OBJECT`.
-    pub const DUPLICATE_OBJECT: &str = "42710";
-    /// SQLSTATE of a slot that another process uses, `ERRCODE_OBJECT_IN_USE`.
-    pub const OBJECT_IN_USE: &str = "55006";
 
     /// Collects the fields; unknown ones are passed over, bytes that are not UTF-8 are replaced.
     pub(crate) fn from_fields(mut fields: ErrorFields<'_>) -> std::io::Result<Self> {

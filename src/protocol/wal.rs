@@ -112,6 +112,11 @@ impl WalStream {
         }
     }
 
+    /// Returns how the stream is followed.
+    pub fn config(&self) -> &WalStreamConfig {
+        &self.config
+    }
+
     /// Returns the position before which everything is received.
     pub fn received(&self) -> Lsn {
         self.received

@@ -3,7 +3,7 @@
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, absolute};
 
 use super::StorageError;
 use super::durable;
@@ -66,28 +66,12 @@ impl CreatedDirectories {
     /// [`ClaimError::NotEmpty`] if it holds anything, else what the operating system said.
     pub fn claim(&mut self, role: DirectoryRole, path: &Path, mode: u32) -> Result<(), ClaimError> {
         let outermost = match fs::read_dir(path) {
-            Ok(mut entries) => {
-                if entries.next().is_some() {
-                    return Err(ClaimError::NotEmpty(path.to_owned()));
-                }
-                None
-            }
+            Ok(mut entries) => match entries.next() {
+                Some(_) => return Err(ClaimError::NotEmpty(path.to_owned())),
+                None => None,
+            },
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let outermost = outermost_missing(path);
-                self.claimed.push(Claimed {
-                    role,
-                    path: path.to_owned(),
-                    outermost: Some(outermost),
-                });
-                let mut builder = DirBuilder::new();
-                builder
-                    .recursive(true)
-                    .mode(mode)
-                    .create(path)
-                    .context("create directory", path)?;
-                // The umask may have taken bits away.
-                return Ok(fs::set_permissions(path, Permissions::from_mode(mode))
-                    .context("set permissions on directory", path)?);
+                Some(create_with_parents(path, mode)?)
             }
             Err(error) => return Err(StorageError::new("access directory", path, error).into()),
         };
@@ -103,14 +87,11 @@ impl CreatedDirectories {
         for claimed in &self.claimed {
             durable::sync_directory(&claimed.path)?;
             if let Some(outermost) = &claimed.outermost {
-                let holders = claimed.path.ancestors().skip(1);
-                let end = durable::parent(outermost);
-                for holder in holders.take_while(|holder| holder.starts_with(end)) {
-                    let is_here = holder.as_os_str().is_empty();
-                    durable::sync_directory(if is_here { Path::new(".") } else { holder })?;
-                    if holder == end {
-                        break;
-                    }
+                let absolute = |path: &Path| absolute(path).context("access directory", path);
+                let created = absolute(&claimed.path)?;
+                let last = absolute(outermost)?;
+                for made in created.ancestors().take_while(|made| made.starts_with(&last)) {
+                    durable::sync_directory(durable::parent(made))?;
                 }
             }
         }
@@ -145,6 +126,38 @@ impl CreatedDirectories {
     }
 }
 
+/// Creates a directory that must not exist and the parents that do not; returns the outermost of them. Leaves
+/// nothing behind if it fails.
+fn create_with_parents(path: &Path, mode: u32) -> Result<PathBuf, StorageError> {
+    let outermost = outermost_missing(path);
+    let mut builder = DirBuilder::new();
+    builder.mode(mode);
+    let parents = match outermost == path {
+        true => Ok(()),
+        false => builder.recursive(true).create(durable::parent(path)),
+    };
+    // Not recursive, so that one that somebody else just created, or a link to nowhere, is not taken for ours.
+    let created = parents.and_then(|()| builder.recursive(false).create(path));
+    if created.is_err() {
+        remove_parents(path, &outermost);
+    }
+    created.context("create directory", path)?;
+    // The umask may have taken bits away.
+    let exact = fs::set_permissions(path, Permissions::from_mode(mode));
+    exact.context("set permissions on directory", path)?;
+    Ok(outermost)
+}
+
+/// Removes the empty parents of a directory, up to the outermost. Somebody else may have put something there
+/// meanwhile: then they stay.
+fn remove_parents(path: &Path, outermost: &Path) {
+    for parent in path.ancestors().skip(1).take_while(|parent| parent.starts_with(outermost)) {
+        if fs::remove_dir(parent).is_err() {
+            break;
+        }
+    }
+}
+
 /// Returns the first missing directory on the way to a missing one.
 fn outermost_missing(path: &Path) -> PathBuf {
     let missing = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
@@ -156,12 +169,7 @@ fn remove_created(path: &Path, outermost: &Path) -> Result<(), StorageError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         outcome => outcome.context("remove directory", path)?,
     }
-    for parent in path.ancestors().skip(1).take_while(|parent| parent.starts_with(outermost)) {
-        // Somebody else may have put something there meanwhile: only empty ones go.
-        if fs::remove_dir(parent).is_err() {
-            break;
-        }
-    }
+    remove_parents(path, outermost);
     Ok(())
 }
 
@@ -213,6 +221,19 @@ mod tests {
         assert!(!scratch.path().join("a").exists());
         assert_eq!(fs::read_dir(&existing).unwrap().count(), 0);
         assert!(outside.join("kept").exists());
+    }
+
+    #[test]
+    fn a_link_to_nowhere_is_refused_and_left_alone() {
+        let scratch = tempfile::tempdir().unwrap();
+        let link = scratch.path().join("link");
+        std::os::unix::fs::symlink(scratch.path().join("nowhere"), &link).unwrap();
+        let mut directories = CreatedDirectories::default();
+        let refusal = directories.claim(DirectoryRole::Data, &link, 0o700).unwrap_err();
+        let text = format!("could not create directory \"{}\": File exists", link.display());
+        assert_eq!(refusal.to_string(), text);
+        directories.remove(|step| panic!("{step:?}"));
+        assert!(link.is_symlink());
     }
 
     #[test]

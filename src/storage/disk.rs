@@ -112,7 +112,10 @@ impl Disk {
             let _ = returned.send(Block::new());
         }
         let failure = Arc::new(Failure::default());
-        let mut disk = Disk { handle: None, threads: Vec::new(), failure: Arc::clone(&failure) };
+        // The only sender of jobs, so that dropping the disk ends the threads, also on the way out of here.
+        let handle = DiskHandle { config, jobs, free_blocks, failure: Arc::clone(&failure) };
+        let mut disk =
+            Disk { handle: Some(handle), threads: Vec::new(), failure: Arc::clone(&failure) };
         for index in 0..THREADS {
             let thread = DiskThread {
                 sync: config.sync,
@@ -124,7 +127,6 @@ impl Disk {
             let builder = std::thread::Builder::new().name(format!("disk-{index}"));
             disk.threads.push(builder.spawn(move || thread.run())?);
         }
-        disk.handle = Some(DiskHandle { config, jobs, free_blocks, failure });
         Ok(disk)
     }
 

@@ -23,5 +23,5 @@ pub use error::StorageError;
 pub use extract::{ExtractError, Extractor, ExtractorConfig};
 pub use file::NewFile;
 pub use spool::Spool;
-pub use tar_file::{TarFile, TarOutput};
+pub use tar_file::{TarFile, TarOutput, now_as_mtime};
 pub use writer::{FileSize, FileWriter};

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
@@ -63,6 +64,11 @@ impl TarOutput {
             TarOutput::Stream(mut stream, name) => stream.flush().context("write to file", &name),
         }
     }
+}
+
+/// Returns the time as tar headers have it: seconds since 1970.
+pub fn now_as_mtime() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
 }
 
 /// A tar file that repeats an archive's members byte for byte and may get members of its own behind

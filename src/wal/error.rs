@@ -1,7 +1,7 @@
 //! Why the WAL beside a backup is not complete.
 
-use crate::net::{ConnectError, ConnectionError};
-use crate::pg::{Lsn, TimelineId};
+use crate::net::{CommandError, ConnectError, ConnectionError};
+use crate::pg::{Lsn, OsError, TimelineId};
 use crate::storage::StorageError;
 
 /// The WAL stream cannot go on.
@@ -13,14 +13,9 @@ pub enum WalError {
     /// The connection failed, or the server refused a command.
     #[error("could not receive data from WAL stream: {0}")]
     Connection(#[from] ConnectionError),
-    /// A command of the session's set-up was refused.
-    #[error("could not send replication command \"{command}\": {source}")]
-    Command {
-        /// The command as it was sent.
-        command: String,
-        /// What the server said, or what became of the connection.
-        source: ConnectionError,
-    },
+    /// A command was refused.
+    #[error(transparent)]
+    Command(#[from] CommandError),
     /// The second connection reached another cluster.
     #[error("system identifier does not match between base backup and streaming connection")]
     OtherSystem,
@@ -48,7 +43,7 @@ pub enum WalError {
     #[error(transparent)]
     Storage(#[from] StorageError),
     /// No thread for writing.
-    #[error("could not create thread: {0}")]
+    #[error("could not create thread: {}", OsError(.0))]
     Thread(std::io::Error),
 }
 
@@ -62,7 +57,7 @@ impl WalError {
     pub(super) fn is_worth_retrying(&self) -> bool {
         match self {
             WalError::Connect(_) | WalError::ServerShutDown => true,
-            WalError::Connection(error) | WalError::Command { source: error, .. } => {
+            WalError::Connection(error) | WalError::Command(CommandError { source: error, .. }) => {
                 match (error, error.server_message()) {
                     (_, Some(message)) => !HOPELESS.contains(&message.code.as_str()),
                     (ConnectionError::Protocol(_), None) => false,

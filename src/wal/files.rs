@@ -1,7 +1,6 @@
 //! The files of streamed WAL: segments in a directory, or members of `pg_wal.tar`.
 
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -9,7 +8,7 @@ use tokio::sync::watch;
 use crate::archive::{MemberSink as _, NewMember};
 use crate::pg::{Lsn, SegmentNumber, TimelineId, WalSegmentSize, history_file_name};
 use crate::pipeline::Batches;
-use crate::storage::{NewFile, StorageError, TarFile, durable};
+use crate::storage::{NewFile, StorageError, TarFile, durable, now_as_mtime};
 
 /// Permission bits of members of `pg_wal.tar`.
 const TAR_MEMBER_MODE: u32 = 0o600;
@@ -46,6 +45,8 @@ pub(super) enum WalWrite {
     History(Vec<u8>),
     /// The next bytes of the log and where they belong.
     Data { start: Lsn, bytes: Bytes },
+    /// The stream is complete.
+    End,
 }
 
 /// Writes the stream's files; runs on a thread of its own.
@@ -78,7 +79,8 @@ impl WalFiles {
         WalFiles { config, target, current: None, flushed }
     }
 
-    /// Writes batches until there are no more, then fills the last segment with zeros.
+    /// Writes batches until the stream is complete, then fills the last segment with zeros. If the queue ends
+    /// before that, the backup was given up and the files are left as they are.
     ///
     /// # Errors
     /// The first failure; nothing is written after it.
@@ -87,9 +89,10 @@ impl WalFiles {
             match write {
                 WalWrite::History(contents) => self.write_history(&contents)?,
                 WalWrite::Data { start, bytes } => self.write(start, &bytes)?,
+                WalWrite::End => return self.finish(),
             }
         }
-        self.finish()
+        Ok(())
     }
 
     fn write_history(&mut self, contents: &[u8]) -> Result<(), StorageError> {
@@ -213,9 +216,7 @@ impl WalFiles {
 }
 
 fn tar_member(name: &str, size: u64) -> NewMember<'_> {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
-    let mtime = since_1970.map_or(0, |elapsed| elapsed.as_secs());
-    NewMember { name, mode: TAR_MEMBER_MODE, size, mtime, injected: false }
+    NewMember { name, mode: TAR_MEMBER_MODE, size, mtime: now_as_mtime(), injected: false }
 }
 
 /// Appends zeros to a member.

@@ -1,6 +1,6 @@
 //! Streaming WAL beside a base backup: a session of its own, and the files it fills.
 //!
-//! [`WalReceiver`] drives the session and makes it again when it breaks; [`WalFiles`] is the thread that
+//! [`WalReceiver`] drives the session and makes it again when it breaks; `files` is the thread that
 //! turns the stream into segments in a directory or members of `pg_wal.tar`. Follows `receivelog.c` and
 //! `walmethods.c` of PostgreSQL 18.
 
@@ -10,6 +10,6 @@ mod receiver;
 mod session;
 
 pub use error::WalError;
-pub use files::{WalFiles, WalFilesConfig, WalTarget};
+pub use files::WalTarget;
 pub use receiver::{WalNotice, WalObserver, WalReceiver, WalReceiverConfig};
 pub use session::{Slot, SlotUse};

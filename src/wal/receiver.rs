@@ -1,18 +1,19 @@
 //! Driving the WAL stream of a backup: from its start to the backup's end position, over as many
 //! connections as it takes.
 
+use std::pin::pin;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::watch;
-use tokio::time::{sleep, sleep_until, timeout};
+use tokio::time::{sleep, sleep_until, timeout, timeout_at};
 
-use super::files::{WalFiles, WalWrite};
+use super::files::{WalFiles, WalFilesConfig, WalWrite};
 use super::session::{CreatedSlot, WalSession};
-use super::{Slot, SlotUse, WalError, WalFilesConfig, WalTarget};
+use super::{Slot, SlotUse, WalError, WalTarget};
 use crate::net::conninfo::ConnectOptions;
-use crate::net::{Connection, ConnectionError};
+use crate::net::{CommandError, Connection, ConnectionError};
 use crate::pg::{Lsn, SegmentNumber, TimelineId, WalSegmentSize};
-use crate::pipeline::Worker;
+use crate::pipeline::{Ended, Worker};
 use crate::protocol::command::SlotLifetime;
 use crate::protocol::{
     FlushReports, ServerMessage, WalEvent, WalStream, WalStreamConfig, WallClock,
@@ -87,6 +88,11 @@ pub struct WalReceiver<'a> {
     flush_reports: FlushReports,
     /// Everything before this is handed to the files.
     position: Lsn,
+    /// Any session has streamed: from then on, a failure is a break.
+    has_streamed: bool,
+    /// When resuming is given up; none while all is well.
+    resume_deadline: Option<Instant>,
+    resume_pause: Duration,
 }
 
 /// How one connection's stream came to its end.
@@ -128,8 +134,18 @@ impl<'a> WalReceiver<'a> {
         }
         let position =
             SegmentNumber::containing(config.start, config.segment_size).start(config.segment_size);
-        let session = Some(session);
-        Ok(WalReceiver { config, observer, session, files, flushed, flush_reports, position })
+        Ok(WalReceiver {
+            config,
+            observer,
+            session: Some(session),
+            files,
+            flushed,
+            flush_reports,
+            position,
+            has_streamed: false,
+            resume_deadline: None,
+            resume_pause: RESUME_PAUSE_FIRST,
+        })
     }
 
     /// Streams until the position that `end` will name is reached, and completes the files.
@@ -141,14 +157,16 @@ impl<'a> WalReceiver<'a> {
         if let Slot::Named(_, slot_use) = &mut self.config.slot {
             *slot_use = SlotUse::Existing;
         }
-        // What a broken stream brought may be all that was needed.
         while !self.has_reached(&end) {
             match self.stream_once(&mut end).await {
                 Ok(Outcome::Complete | Outcome::FilesFailed) => break,
-                Err(error) if error.is_worth_retrying() => self.resume(error).await?,
-                Err(error) => return Err(error),
+                // What a broken stream brought may be all that was needed.
+                Err(_) if self.has_reached(&end) => break,
+                Err(error) => self.resume(error, &mut end).await?,
             }
         }
+        // If the files' thread is gone, its result says why.
+        let _ = self.files.send(vec![WalWrite::End]).await;
         Ok(self.files.finish().await?)
     }
 
@@ -156,24 +174,40 @@ impl<'a> WalReceiver<'a> {
         end.borrow().is_some_and(|end| self.position >= end)
     }
 
-    /// Makes a new session after a break.
-    async fn resume(&mut self, broken: WalError) -> Result<(), WalError> {
-        let at = self.position;
-        let reason = broken.to_string();
-        self.observer.notice(WalNotice::Broken { reason, resume_at: at });
-        let deadline = Instant::now() + RESUME_WINDOW;
-        let mut pause = RESUME_PAUSE_FIRST;
-        loop {
-            sleep(pause).await;
-            let error = match self.reopen().await {
-                Ok(()) => return Ok(()),
-                Err(error) => error,
-            };
-            if !error.is_worth_retrying() || Instant::now() >= deadline {
-                return Err(WalError::NotResumed { at, reason: Box::new(error) });
-            }
-            pause = (pause * 2).min(RESUME_PAUSE_MAX);
+    /// Makes a new session after a break, unless the end turns out to be reached meanwhile. Attempts that follow
+    /// each other without success share one window.
+    async fn resume(
+        &mut self,
+        broken: WalError,
+        end: &mut watch::Receiver<Option<Lsn>>,
+    ) -> Result<(), WalError> {
+        if !self.has_streamed || !broken.is_worth_retrying() {
+            return Err(broken);
         }
+        let at = self.position;
+        if self.resume_deadline.is_none() {
+            let reason = broken.to_string();
+            self.observer.notice(WalNotice::Broken { reason, resume_at: at });
+        }
+        let deadline = *self.resume_deadline.get_or_insert_with(|| Instant::now() + RESUME_WINDOW);
+        let mut reason = broken;
+        while reason.is_worth_retrying() && Instant::now() < deadline {
+            tokio::select! {
+                () = sleep(self.resume_pause) => {}
+                // The sender lives as long as the backup, which also ends this future.
+                Ok(()) = end.changed() => {}
+            }
+            if self.has_reached(end) {
+                return Ok(());
+            }
+            self.resume_pause = (self.resume_pause * 2).min(RESUME_PAUSE_MAX);
+            match timeout_at(deadline.into(), self.reopen()).await {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(error)) => reason = error,
+                Err(_) => break,
+            }
+        }
+        Err(WalError::NotResumed { at, reason: Box::new(reason) })
     }
 
     async fn reopen(&mut self) -> Result<(), WalError> {
@@ -193,25 +227,42 @@ impl<'a> WalReceiver<'a> {
         let Some(mut session) = self.session.take() else {
             return Err(ConnectionError::Closed.into());
         };
+        let started_at = Instant::now();
         session.start_replication(self.position, self.config.timeline).await?;
         let mut stream = WalStream::new(WalStreamConfig {
             start: self.position,
             status_interval: self.config.status_interval,
             flush_reports: self.flush_reports,
         });
-        let connection = &mut session.connection;
+        let outcome = self.follow(&mut session.connection, &mut stream, end).await;
+        self.has_streamed |= stream.has_started();
+        // A stream that brought something, or lasted, was no failed attempt.
+        if stream.received() > stream.config().start || started_at.elapsed() > RESUME_PAUSE_MAX * 2
+        {
+            self.resume_deadline = None;
+            self.resume_pause = RESUME_PAUSE_FIRST;
+        }
+        if let Ok(Outcome::Complete) = outcome {
+            stop(&mut session.connection, &mut stream).await;
+            session.connection.terminate().await;
+        }
+        outcome
+    }
+
+    /// Follows a stream until the end is reached or it breaks.
+    async fn follow(
+        &mut self,
+        connection: &mut Connection,
+        stream: &mut WalStream,
+        end: &mut watch::Receiver<Option<Lsn>>,
+    ) -> Result<Outcome, WalError> {
         loop {
-            if let Some(outcome) = self.drain(connection, &mut stream).await? {
+            if let Some(outcome) = self.drain(connection, stream).await? {
                 return Ok(outcome);
             }
-            stream.handle_timeout(Instant::now());
-            if stream.poll_transmit(Instant::now(), wall_clock(), connection.output()) {
-                connection.flush().await?;
-            }
+            send_status(connection, stream).await?;
             end.mark_unchanged();
             if self.has_reached(end) {
-                stop(connection, &mut stream).await;
-                session.connection.terminate().await;
                 return Ok(Outcome::Complete);
             }
             let wake_up = stream.poll_timeout();
@@ -240,12 +291,33 @@ impl<'a> WalReceiver<'a> {
             // What came before a break counts: it need not be sent again.
             self.observer.received(stream.received().checked_sub(self.position).unwrap_or(0));
             self.position = stream.received();
-            if self.files.send(batch).await.is_err() {
-                return Ok(Some(Outcome::FilesFailed));
+            let mut handed_over = pin!(self.files.send(batch));
+            loop {
+                let wake_up = stream.poll_timeout();
+                tokio::select! {
+                    handed_over = &mut handed_over => match handed_over {
+                        Ok(()) => break,
+                        Err(Ended) => return Ok(Some(Outcome::FilesFailed)),
+                    },
+                    () = sleep_until_or_forever(wake_up) => send_status(connection, stream).await?,
+                }
             }
         }
         outcome.map(|()| None)
     }
+}
+
+/// Sends the status update that is due, if one is: also while the disk is slow, or the server would take us
+/// for dead.
+async fn send_status(
+    connection: &mut Connection,
+    stream: &mut WalStream,
+) -> Result<(), ConnectionError> {
+    stream.handle_timeout(Instant::now());
+    if stream.poll_transmit(Instant::now(), wall_clock(), connection.output()) {
+        connection.flush().await?;
+    }
+    Ok(())
 }
 
 /// Takes what is in the read buffer apart.
@@ -273,7 +345,7 @@ fn collect(
 fn refused_unless_started(error: WalError, stream: &WalStream) -> WalError {
     match error {
         WalError::Connection(source) if !stream.has_started() => {
-            WalError::Command { command: "START_REPLICATION".to_owned(), source }
+            CommandError { command: "START_REPLICATION".to_owned(), source }.into()
         }
         error => error,
     }

@@ -3,8 +3,9 @@
 use super::WalError;
 use crate::net::conninfo::ConnectOptions;
 use crate::net::passfile::PassfileWarning;
-use crate::net::{Connection, connect};
+use crate::net::{Connection, ConnectionError, connect};
 use crate::pg::{Lsn, TimelineId};
+use crate::protocol::ProtocolError;
 use crate::protocol::command::{self, IDENTIFY_SYSTEM, SlotLifetime};
 
 /// The replication slot that holds the WAL until it is received.
@@ -66,7 +67,7 @@ impl WalSession {
         if let Some(CreatedSlot { name, lifetime }) = &created {
             let version = connection.session().server_version;
             let text = command::create_physical_slot(name, *lifetime, version);
-            query(&mut connection, "CREATE_REPLICATION_SLOT", &text).await?;
+            connection.query("CREATE_REPLICATION_SLOT", &text).await?;
         }
         let name = match slot {
             Slot::Named(name, _) => Some(name.clone()),
@@ -81,7 +82,7 @@ impl WalSession {
         system_identifier: &str,
         timeline: TimelineId,
     ) -> Result<(), WalError> {
-        let rows = query(&mut self.connection, "IDENTIFY_SYSTEM", IDENTIFY_SYSTEM).await?;
+        let rows = self.connection.query("IDENTIFY_SYSTEM", IDENTIFY_SYSTEM).await?;
         let row = rows.first();
         if row.and_then(|row| row.text(0)) != Some(system_identifier) {
             return Err(WalError::OtherSystem);
@@ -99,9 +100,12 @@ impl WalSession {
         timeline: TimelineId,
     ) -> Result<Vec<u8>, WalError> {
         let text = command::timeline_history(timeline);
-        let rows = query(&mut self.connection, "TIMELINE_HISTORY", &text).await?;
-        let contents = rows.first().and_then(|row| row.bytes(1));
-        Ok(contents.unwrap_or_default().to_vec())
+        let rows = self.connection.query("TIMELINE_HISTORY", &text).await?;
+        let contents = rows.first().and_then(|row| row.bytes(1)).map(<[u8]>::to_vec);
+        contents.ok_or_else(|| {
+            let error = ProtocolError::answer("TIMELINE_HISTORY", "the file is missing");
+            ConnectionError::from(error).into()
+        })
     }
 
     /// Asks for the stream.
@@ -113,13 +117,4 @@ impl WalSession {
         let text = command::start_replication(self.slot.as_deref(), start, timeline);
         Ok(self.connection.send_command(&text).await?)
     }
-}
-
-async fn query(
-    connection: &mut Connection,
-    name: &'static str,
-    text: &str,
-) -> Result<Vec<crate::protocol::Row>, WalError> {
-    let answer = connection.query(name, text).await;
-    answer.map_err(|source| WalError::Command { command: text.to_owned(), source })
 }
