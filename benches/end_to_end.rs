@@ -80,9 +80,10 @@ fn measure(options: &Options) -> Result<(), AnyError> {
         for (list, time) in seconds.iter_mut().zip([floor.time, ours, original]) {
             list.push(time.as_secs_f64());
         }
-        let [floor, ours, original] = seconds.each_ref().map(|list| list.last().copied());
+        let [floor, ours, original] =
+            seconds.each_ref().map(|list| list.last().copied().unwrap_or_default());
         println!(
-            "round {round}: thrown away {floor:?} s, pgsiphon {ours:?} s, original {original:?} s"
+            "round {round}: thrown away {floor:.2} s, pgsiphon {ours:.2} s, original {original:.2} s"
         );
     }
     let [floor, ours, original] = seconds.each_mut().map(|list| median(list));
