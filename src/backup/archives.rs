@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::members::{CurrentFile, FileWatcher, Members, Output, Record};
-use super::prepare::{MANIFEST_TEMPORARY_NAME, Modes};
+use super::prepare::{MANIFEST_NAME, MANIFEST_TEMPORARY_NAME, Modes};
 use super::{BackupError, Progress};
 use crate::archive::{NewMember, TarParser};
 use crate::manifest::{Comparison, ReceivedLog, compare};
@@ -82,17 +82,12 @@ pub(super) struct Archives {
     disk: DiskHandle,
     progress: Arc<Progress>,
     record: Option<Record>,
-    current: Current,
+    /// The archive that is being received.
+    current: Option<Box<(TarParser, Members)>>,
     directories: Vec<PathBuf>,
     /// The tar on standard output, held open for the manifest.
     stdout: Option<TarFile>,
     manifest: Option<Spool>,
-}
-
-enum Current {
-    Nothing,
-    Archive(Box<(TarParser, Members)>),
-    Manifest,
 }
 
 impl Archives {
@@ -106,7 +101,7 @@ impl Archives {
             disk,
             progress,
             record,
-            current: Current::Nothing,
+            current: None,
             directories: Vec::new(),
             stdout: None,
             manifest: None,
@@ -119,7 +114,7 @@ impl Archives {
         for step in batches.flatten() {
             match step {
                 Step::ArchiveData(bytes) => {
-                    if let Current::Archive(archive) = &mut self.current {
+                    if let Some(archive) = &mut self.current {
                         let (parser, members) = &mut **archive;
                         parser.handle(bytes, members)?;
                     }
@@ -135,7 +130,6 @@ impl Archives {
                 }
                 Step::Manifest => {
                     self.end_archive()?;
-                    self.current = Current::Manifest;
                     self.manifest = Some(self.begin_manifest()?);
                 }
                 Step::End(verdict) => {
@@ -170,15 +164,12 @@ impl Archives {
         };
         let watcher = FileWatcher { progress: Arc::clone(&self.progress), current_file };
         let members = Members::new(output, self.record.take(), watcher, *oid);
-        self.current = Current::Archive(Box::new((TarParser::default(), members)));
+        self.current = Some(Box::new((TarParser::default(), members)));
         Ok(())
     }
 
     fn end_archive(&mut self) -> Result<(), BackupError> {
-        let Current::Archive(archive) = std::mem::replace(&mut self.current, Current::Nothing)
-        else {
-            return Ok(());
-        };
+        let Some(archive) = self.current.take() else { return Ok(()) };
         let (parser, members) = *archive;
         parser.finish::<BackupError>()?;
         let (output, record) = members.into_parts();
@@ -225,7 +216,7 @@ impl Archives {
         let Some(mut tar) = self.stdout.take() else { return Ok(()) };
         if let Some(manifest) = &mut self.manifest {
             let member = NewMember {
-                name: "backup_manifest",
+                name: MANIFEST_NAME,
                 mode: self.plan.modes.file,
                 size: manifest.rewind_sized()?,
                 mtime: now_as_mtime(),

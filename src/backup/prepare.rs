@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use super::archives::{Destination, tar_file_name};
 use super::{BackupError, Target};
 use crate::net::Connection;
-use crate::pg::{ServerVersion, Tablespace, TablespaceLocation, WalSegmentSize};
+use crate::pg::{
+    ServerVersion, Tablespace, TablespaceLocation, TablespaceMappings, WalSegmentSize,
+};
 use crate::protocol::command::{self, IDENTIFY_SYSTEM};
 use crate::storage::{CreatedDirectories, DirectoryRole, ExtractorConfig, StorageError};
 
@@ -131,41 +133,61 @@ pub(super) fn plan_archives(
         Target::Plain { directory, tablespaces: mappings, wal_directory } => {
             let mut roots = Vec::new();
             for tablespace in tablespaces {
-                roots.push(match (&tablespace.location, tablespace.oid) {
-                    (TablespaceLocation::Directory(location), _) => {
-                        let mapped = mappings.map(location);
-                        created.claim(DirectoryRole::Tablespace, &mapped, modes.directory)?;
-                        mapped
-                    }
-                    (TablespaceLocation::InPlace(_), Some(oid)) => {
-                        let path = directory.join(format!("pg_tblspc/{oid}"));
-                        create_directories(&path, modes)?;
-                        path
-                    }
-                    (TablespaceLocation::DataDirectory | TablespaceLocation::InPlace(_), _) => {
-                        directory.clone()
-                    }
-                });
+                roots.push(claim_root(tablespace, directory, mappings, modes, created)?);
             }
-            let links: HashMap<_, _> = tablespaces
-                .iter()
-                .zip(&roots)
-                .filter(|(tablespace, _)| {
-                    matches!(tablespace.location, TablespaceLocation::Directory(_))
-                })
-                .filter_map(|(tablespace, root)| Some((tablespace.oid?, root.clone())))
-                .collect();
-            let destination = |(tablespace, root): (&Tablespace, PathBuf)| {
-                let is_base = tablespace.oid.is_none();
-                Destination::Extract(ExtractorConfig {
-                    root,
-                    wal_directory: wal_directory.clone().filter(|_| is_base),
-                    tablespace_links: if is_base { links.clone() } else { HashMap::new() },
-                })
-            };
-            Ok(tablespaces.iter().zip(roots).map(destination).collect())
+            Ok(extract_into(tablespaces, roots, wal_directory.as_deref()))
         }
     }
+}
+
+/// Makes sure that the directory for a tablespace's files is there, and returns it.
+fn claim_root(
+    tablespace: &Tablespace,
+    directory: &Path,
+    mappings: &TablespaceMappings,
+    modes: Modes,
+    created: &mut CreatedDirectories,
+) -> Result<PathBuf, BackupError> {
+    match (&tablespace.location, tablespace.oid) {
+        (TablespaceLocation::Directory(location), _) => {
+            let mapped = mappings.map(location);
+            created.claim(DirectoryRole::Tablespace, &mapped, modes.directory)?;
+            Ok(mapped)
+        }
+        (TablespaceLocation::InPlace(_), Some(oid)) => {
+            let path = directory.join(format!("pg_tblspc/{oid}"));
+            create_directories(&path, modes)?;
+            Ok(path)
+        }
+        (TablespaceLocation::DataDirectory | TablespaceLocation::InPlace(_), _) => {
+            Ok(directory.to_owned())
+        }
+    }
+}
+
+/// Pairs each archive with its directory. Only `base.tar` has links to tablespaces and the WAL directory.
+fn extract_into(
+    tablespaces: &[Tablespace],
+    roots: Vec<PathBuf>,
+    wal_directory: Option<&Path>,
+) -> Vec<Destination> {
+    let is_linked =
+        |tablespace: &Tablespace| matches!(tablespace.location, TablespaceLocation::Directory(_));
+    let links: HashMap<_, _> = tablespaces
+        .iter()
+        .zip(&roots)
+        .filter(|(tablespace, _)| is_linked(tablespace))
+        .filter_map(|(tablespace, root)| Some((tablespace.oid?, root.clone())))
+        .collect();
+    let destination = |(tablespace, root): (&Tablespace, PathBuf)| {
+        let is_base = tablespace.oid.is_none();
+        Destination::Extract(ExtractorConfig {
+            root,
+            wal_directory: wal_directory.filter(|_| is_base).map(Path::to_owned),
+            tablespace_links: if is_base { links.clone() } else { HashMap::new() },
+        })
+    };
+    tablespaces.iter().zip(roots).map(destination).collect()
 }
 
 /// Creates the directories for streamed WAL, which must be there before `base.tar` brings them.

@@ -126,8 +126,8 @@ impl CreatedDirectories {
     }
 }
 
-/// Creates a directory that must not exist and the parents that do not; returns the outermost of them. Leaves
-/// nothing behind if it fails.
+/// Creates a directory that must not exist and the parents that do not; returns the outermost of them. If it
+/// cannot be created, the new parents are removed again.
 fn create_with_parents(path: &Path, mode: u32) -> Result<PathBuf, StorageError> {
     let outermost = outermost_missing(path);
     let mut builder = DirBuilder::new();

@@ -18,6 +18,7 @@ use crate::protocol::command::SlotLifetime;
 use crate::protocol::{
     FlushReports, ServerMessage, WalEvent, WalStream, WalStreamConfig, WallClock,
 };
+use crate::storage::StorageError;
 
 /// Batches of WAL that wait for the disk; each is what one read gave, at most the read buffer.
 const QUEUE_MAX: usize = 8;
@@ -83,7 +84,7 @@ pub struct WalReceiver<'a> {
     config: WalReceiverConfig,
     observer: &'a dyn WalObserver,
     session: Option<WalSession>,
-    files: Worker<Vec<WalWrite>, Result<(), crate::storage::StorageError>>,
+    files: Worker<Vec<WalWrite>, Result<(), StorageError>>,
     flushed: watch::Receiver<Lsn>,
     flush_reports: FlushReports,
     /// Everything before this is handed to the files.
