@@ -1,16 +1,25 @@
 //! What the user wants of a base backup, with all cross-checks already made.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use crate::pg::TablespaceMappings;
+use crate::pg::{Compression, TablespaceMappings};
 
 /// Everything that decides how a base backup is taken, but for the server's address.
 #[derive(Clone, Debug)]
 pub struct BackupConfig {
     /// Where the backup goes, and in which format.
     pub target: Target,
+    /// Who compresses it, and how.
+    pub compression: BackupCompression,
+    /// The most kilobytes (1024 bytes) a second that the server sends; `None` for no limit.
+    pub max_rate_kb: Option<u32>,
+    /// Whether a server started from the backup becomes a standby of this one.
+    pub standby: StandbySetup,
     /// How the WAL that makes the backup consistent is got.
     pub wal: WalMethod,
+    /// How often the server hears of the WAL stream without need; `None` for never.
+    pub status_interval: Option<Duration>,
     /// How the server makes the checkpoint with which the backup starts.
     pub checkpoint: Checkpoint,
     /// The backup's label, kept in `backup_label`.
@@ -48,6 +57,43 @@ pub enum Target {
     },
     /// `base.tar` on standard output.
     Stdout,
+    /// What the server makes of it; nothing is sent here but how far it is.
+    Server(ServerTarget),
+}
+
+/// A target that the server knows: `server`, `blackhole`, or one that an extension brings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerTarget {
+    /// The target's name.
+    pub name: String,
+    /// What the target wants to know, such as a directory.
+    pub detail: Option<String>,
+}
+
+/// Who compresses the archives.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum BackupCompression {
+    /// Nobody.
+    #[default]
+    None,
+    /// This side; only for tar.
+    Client(Compression),
+    /// The server. What it is asked for is for it to check.
+    Server {
+        /// The algorithm's name as the user typed it.
+        algorithm: String,
+        /// Level and options as the user typed them.
+        detail: Option<String>,
+    },
+}
+
+/// Whether the backup is prepared to become a standby (`-R`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StandbySetup {
+    /// It is.
+    Write,
+    /// It stays as the server sent it.
+    Skip,
 }
 
 impl Target {
@@ -55,7 +101,7 @@ impl Target {
     pub fn directory(&self) -> Option<&Path> {
         match self {
             Target::Plain { directory, .. } | Target::Tar { directory } => Some(directory),
-            Target::Stdout => None,
+            Target::Stdout | Target::Server(_) => None,
         }
     }
 
@@ -64,7 +110,7 @@ impl Target {
         match self {
             Target::Plain { wal_directory: Some(path), .. } => Some(path.clone()),
             Target::Plain { directory, .. } => Some(directory.join("pg_wal")),
-            Target::Tar { .. } | Target::Stdout => None,
+            Target::Tar { .. } | Target::Stdout | Target::Server(_) => None,
         }
     }
 }
@@ -139,9 +185,26 @@ pub enum ManifestRequest {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
     /// Every file and directory is synced before the backup counts as complete.
-    Sync,
+    Sync(SyncMethod),
     /// The operating system writes it when it likes.
     NoSync,
+}
+
+impl Durability {
+    /// Says whether anything is synced.
+    pub fn syncs(self) -> bool {
+        matches!(self, Durability::Sync(_))
+    }
+}
+
+/// How files are brought to stable storage (`--sync-method`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SyncMethod {
+    /// One by one, each as soon as it is complete.
+    #[default]
+    Fsync,
+    /// With their whole file systems, at the end.
+    Syncfs,
 }
 
 /// What becomes of the files of a backup that failed.

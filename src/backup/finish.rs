@@ -13,7 +13,7 @@ pub(super) fn complete_names(
     directories: &[PathBuf],
     durability: Durability,
 ) -> Result<(), StorageError> {
-    let sync = durability == Durability::Sync;
+    let sync = durability.syncs();
     if let Some(Spool::Named(file)) = manifest {
         if sync {
             file.sync()?;
@@ -33,14 +33,14 @@ pub(super) fn commit(
     manifest_directory: Option<&Path>,
     durability: Durability,
 ) -> Result<(), StorageError> {
-    if durability == Durability::Sync {
+    if durability.syncs() {
         created.sync()?;
     }
     let Some(directory) = manifest_directory else { return Ok(()) };
     let from = directory.join(MANIFEST_TEMPORARY_NAME);
     let to = directory.join(MANIFEST_NAME);
     match durability {
-        Durability::Sync => durable::rename(&from, &to),
+        Durability::Sync(_) => durable::rename(&from, &to),
         Durability::NoSync => durable::rename_unsynced(&from, &to),
     }
 }

@@ -18,8 +18,9 @@ mod run;
 mod wal_stream;
 
 pub use config::{
-    BackupConfig, Checkpoint, DirectIo, Durability, ManifestRequest, OnFailure, PageChecksums,
-    SizeEstimate, SlotChoice, Target, WalMethod,
+    BackupCompression, BackupConfig, Checkpoint, DirectIo, Durability, ManifestRequest, OnFailure,
+    PageChecksums, ServerTarget, SizeEstimate, SlotChoice, StandbySetup, SyncMethod, Target,
+    WalMethod,
 };
 pub use error::{BackupError, Phase};
 pub use report::{CleanUp, DirectoryRole, Event, Progress, Reporter};

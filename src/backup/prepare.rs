@@ -97,7 +97,7 @@ pub(super) fn claim_target(
     created: &mut CreatedDirectories,
 ) -> Result<(), BackupError> {
     match target {
-        Target::Stdout => {}
+        Target::Stdout | Target::Server(_) => {}
         Target::Tar { directory } => {
             created.claim(DirectoryRole::Data, directory, modes.directory)?;
         }
@@ -126,6 +126,7 @@ pub(super) fn plan_archives(
             Err(BackupError::SeveralTablespaces(tablespaces.len()))
         }
         Target::Stdout => Ok(tablespaces.iter().map(|_| Destination::Stdout).collect()),
+        Target::Server(_) => Ok(Vec::new()),
         Target::Tar { directory } => {
             let file = |tablespace: &Tablespace| directory.join(tar_file_name(tablespace.oid));
             Ok(tablespaces.iter().map(file).map(Destination::TarFile).collect())

@@ -11,8 +11,8 @@ use super::prepare::{Cluster, claim_target, plan_archives};
 use super::receive::{ArchiveWorker, BackupStream, Header, QUEUE_MAX, Sent};
 use super::wal_stream::{self, Observer};
 use super::{
-    BackupConfig, BackupError, DirectIo, Durability, Event, OnFailure, Phase, Progress, Reporter,
-    Target, WalMethod, finish, request,
+    BackupConfig, BackupError, DirectIo, Event, OnFailure, Phase, Progress, Reporter, Target,
+    WalMethod, finish, request,
 };
 use crate::net::Connection;
 use crate::net::conninfo::ConnectOptions;
@@ -116,7 +116,7 @@ async fn take(
 
     // Declared before all that hands work to it, so it is dropped when nobody holds it any more.
     let disk = Disk::start(DiskConfig {
-        sync: config.durability == Durability::Sync,
+        sync: config.durability.syncs(),
         direct_io: config.direct_io == DirectIo::Auto,
     })
     .map_err(BackupError::Thread)?;
@@ -196,7 +196,7 @@ async fn settle(
 ) -> Result<Settled, BackupError> {
     let BackupConfig { target, wal, durability, .. } = job.config;
     let Sent { end_lsn, received, page_checksums } = sent;
-    let syncs = *durability == Durability::Sync && *target != Target::Stdout;
+    let syncs = durability.syncs() && *target != Target::Stdout;
     if syncs && page_checksums.is_none() {
         job.reporter.report(Event::Syncing);
     }

@@ -1,18 +1,13 @@
 //! The WAL beside the backup, as the backup's configuration has it.
 
-use std::time::Duration;
-
 use super::prepare::{Cluster, create_wal_directories};
 use super::receive::Header;
 use super::run::BackupJob;
-use super::{BackupError, Durability, Event, Progress, Reporter, SlotChoice, WalMethod};
+use super::{BackupError, Event, Progress, Reporter, SlotChoice, WalMethod};
 use crate::storage::{DiskHandle, FileSize, FileWriter, TarFile, TarOutput};
 use crate::wal::{
     Slot, SlotUse, WalNotice, WalObserver, WalReceiver, WalReceiverConfig, WalTarget,
 };
-
-/// How often the server hears of the WAL stream without need; the original's default.
-const STATUS_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Passes what happens on the WAL connection on to the backup's reporter.
 pub(super) struct Observer<'a> {
@@ -52,7 +47,7 @@ pub(super) async fn start<'a>(
         timeline: header.timeline,
         segment_size: cluster.segment_size,
         system_identifier: cluster.system_identifier.clone(),
-        status_interval: Some(STATUS_INTERVAL),
+        status_interval: job.config.status_interval,
     };
     let target = target(job, cluster, disk)?;
     Ok(Some(WalReceiver::start(config, target, observer).await?))
@@ -76,7 +71,7 @@ fn target(
     let target = &job.config.target;
     if let Some(path) = target.wal_directory() {
         create_wal_directories(&path, cluster)?;
-        let sync = job.config.durability == Durability::Sync;
+        let sync = job.config.durability.syncs();
         return Ok(WalTarget::Directory { path, file_mode, sync });
     }
     // The command line refuses this too, before anything is connected.

@@ -4,6 +4,7 @@
 //! up, [`connect`] tries the servers one by one, [`Connection`] is an established session over a
 //! [`Stream`].
 
+mod attempt;
 mod connect;
 mod connection;
 pub mod conninfo;

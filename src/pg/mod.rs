@@ -1,6 +1,7 @@
 //! PostgreSQL's vocabulary as types that cannot hold invalid values. Pure; imports nothing.
 
 mod checksum;
+mod compression;
 mod lsn;
 mod member_path;
 mod os_error;
@@ -9,6 +10,7 @@ mod tablespace;
 mod version;
 
 pub use checksum::{ChecksumAlgorithm, Digest, Digester};
+pub use compression::Compression;
 pub use lsn::{Lsn, ParseLsnError};
 pub use member_path::{MemberPath, UnsafePath};
 pub use os_error::OsError;

@@ -1,18 +1,22 @@
 //! Step two of the command line: what the options mean together.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::error::Conflict;
 use super::typed::{CommonOptions, Typed};
 use super::values::{Format, WalWish, shown};
 use crate::backup::{
-    BackupConfig, Checkpoint, DirectIo, Durability, ManifestRequest, OnFailure, PageChecksums,
-    SizeEstimate, SlotChoice, Target, WalMethod,
+    BackupCompression, BackupConfig, Checkpoint, DirectIo, Durability, ManifestRequest, OnFailure,
+    PageChecksums, SizeEstimate, SlotChoice, StandbySetup, SyncMethod, Target, WalMethod,
 };
 use crate::pg::{TablespaceMappings, canonicalize};
 
 /// The label of a backup whose user gave none.
 const DEFAULT_LABEL: &str = "pg_basebackup base backup";
+
+/// How often the server hears of the WAL stream, if the user does not say.
+const STATUS_INTERVAL: Duration = Duration::from_secs(10);
 
 /// A base backup as the command line asks for it.
 #[derive(Clone, Debug)]
@@ -91,12 +95,20 @@ impl BasebackupRequest {
             progress: if common.progress { ShowProgress::Yes } else { ShowProgress::No },
             connection: connection(&common),
             config: BackupConfig {
+                compression: BackupCompression::None,
+                max_rate_kb: None,
+                standby: StandbySetup::Skip,
                 wal: wal_method(&common),
+                status_interval: Some(STATUS_INTERVAL),
                 manifest: manifest(&common),
                 checkpoint: common.checkpoint.unwrap_or(Checkpoint::Spread),
                 size_estimate: size_estimate(&common),
                 page_checksums: page_checksums(&common),
-                durability: if common.no_sync { Durability::NoSync } else { Durability::Sync },
+                durability: if common.no_sync {
+                    Durability::NoSync
+                } else {
+                    Durability::Sync(SyncMethod::Fsync)
+                },
                 on_failure: if common.no_clean { OnFailure::Keep } else { OnFailure::CleanUp },
                 direct_io: own.direct_io.unwrap_or(DirectIo::Auto),
                 label: common.label.clone().unwrap_or_else(|| DEFAULT_LABEL.to_owned()),

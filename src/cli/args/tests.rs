@@ -258,7 +258,7 @@ fn without_options_the_defaults_are_those_of_the_original() {
     assert_eq!(config.label, "pg_basebackup base backup");
     assert_eq!(config.size_estimate, SizeEstimate::Ask);
     assert_eq!(config.page_checksums, PageChecksums::Verify);
-    assert_eq!(config.durability, Durability::Sync);
+    assert_eq!(config.durability, Durability::Sync(crate::backup::SyncMethod::Fsync));
     assert_eq!(config.on_failure, OnFailure::CleanUp);
     assert_eq!(config.direct_io, DirectIo::Auto);
     let manifest = ManifestRequest::Checksums { algorithm: None, force_encode: false };

@@ -17,6 +17,7 @@ mod options;
 mod parameters;
 mod password;
 mod restrictions;
+mod security;
 mod string;
 mod uri;
 
@@ -28,4 +29,7 @@ pub use keyword::Keyword;
 pub use options::{ConnectOptions, Keepalives};
 pub use parameters::Parameters;
 pub use password::Password;
-pub use restrictions::SslMode;
+pub use security::{
+    AuthMethod, AuthOptions, ChannelBinding, ClientCertificate, RequireAuth, RootCertificates,
+    SslMode, SslNegotiation, TlsOptions, TlsVersion,
+};

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{
-    ConnectionArguments, ConninfoError, Environment, Host, Keyword, Parameters, Password, SslMode,
-    hosts, restrictions,
+    AuthOptions, ClientCertificate, ConnectionArguments, ConninfoError, Environment, Host, Keyword,
+    Parameters, Password, RootCertificates, SslNegotiation, TlsOptions, hosts, restrictions,
 };
 
 /// The database of a physical replication connection that names none. The server ignores it;
@@ -46,8 +46,10 @@ pub struct ConnectOptions {
     pub keepalives: Option<Keepalives>,
     /// How long sent data may stay unacknowledged; `None` for the system's default.
     pub tcp_user_timeout: Option<Duration>,
-    /// What the user wants of TLS; never a mode that requires it, as long as there is none.
-    pub ssl_mode: SslMode,
+    /// What the user wants of TLS.
+    pub tls: TlsOptions,
+    /// What must hold when we sign in.
+    pub auth: AuthOptions,
     /// The directory of sockets where no host is given.
     pub default_socket_directory: PathBuf,
 }
@@ -80,7 +82,8 @@ impl ConnectOptions {
             || text(Keyword::Password).map(|text| Password::new(text.into_bytes()));
         let name = parameters.value(Keyword::ApplicationName).unwrap_or(program_name);
         Ok(ConnectOptions {
-            ssl_mode: restrictions::check(&parameters)?,
+            tls: tls_options(&parameters, environment.home_directory())?,
+            auth: AuthOptions::default(),
             hosts: hosts::resolve(&parameters, environment.socket_directory())?,
             user: user(&parameters, environment)?,
             password: arguments.password.clone().or_else(given_password).filter(|p| !p.is_empty()),
@@ -130,6 +133,28 @@ fn passfile(parameters: &Parameters, home_directory: Option<&Path>) -> Option<Pa
     given.or_else(|| Some(home_directory?.join(".pgpass")))
 }
 
+fn tls_options(
+    parameters: &Parameters,
+    home_directory: Option<&Path>,
+) -> Result<TlsOptions, ConninfoError> {
+    let default = |name| home_directory.map(|home| home.join(".postgresql").join(name));
+    Ok(TlsOptions {
+        mode: restrictions::check(parameters)?,
+        negotiation: SslNegotiation::default(),
+        roots: default("root.crt").map_or(RootCertificates::Missing, RootCertificates::File),
+        crl_file: None,
+        crl_directory: None,
+        client_certificate: ClientCertificate::default(),
+        certificate_file: default("postgresql.crt"),
+        key_file: default("postgresql.key"),
+        key_password: None,
+        sends_server_name: true,
+        version_min: None,
+        version_max: None,
+        key_log_file: None,
+    })
+}
+
 fn settings(environment: &Environment) -> Result<Vec<(&'static str, String)>, ConninfoError> {
     let mut settings = Vec::new();
     for (variable, name) in SETTINGS {
@@ -166,7 +191,7 @@ fn positive(parameters: &Parameters, keyword: Keyword) -> Result<Option<u32>, Co
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::conninfo::HostKind;
+    use crate::net::conninfo::{HostKind, SslMode};
 
     fn environment(variables: &[(&str, &str)]) -> Environment {
         let empty = Environment::new("local", "/run/default").with_home_directory("/home/local");
@@ -206,7 +231,8 @@ mod tests {
             connect_timeout: None,
             keepalives: Some(Keepalives::default()),
             tcp_user_timeout: None,
-            ssl_mode: SslMode::Prefer,
+            tls: valid("", &[]).tls,
+            auth: AuthOptions::default(),
             default_socket_directory: "/run/default".into(),
         };
         assert_eq!(options, Ok(expected));
@@ -347,7 +373,7 @@ mod tests {
             assert_eq!(resolve("", &[variable]), Err(message.to_owned()));
         }
         let weaker = valid("sslmode=disable", &[("PGREQUIRESSL", "1")]);
-        assert_eq!(weaker.ssl_mode, SslMode::Disable);
+        assert_eq!(weaker.tls.mode, SslMode::Disable);
     }
 
     #[test]

@@ -1,47 +1,7 @@
 //! Parameters that choose among few values, and refusals of those that ask for something that is
 //! not built yet and cannot be ignored: the user relies on it, mostly for security.
 
-use super::{ConninfoError, Keyword, Parameters};
-
-/// How much the user wants TLS.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SslMode {
-    /// Never.
-    Disable,
-    /// Only if the server refuses a plain connection.
-    Allow,
-    /// If the server has it.
-    #[default]
-    Prefer,
-    /// In any case, whoever the server is.
-    Require,
-    /// With a certificate from a trusted authority.
-    VerifyCa,
-    /// With a certificate from a trusted authority for this very host.
-    VerifyFull,
-}
-
-impl SslMode {
-    fn from_name(name: &str) -> Option<Self> {
-        Some(match name {
-            "disable" => SslMode::Disable,
-            "allow" => SslMode::Allow,
-            "prefer" => SslMode::Prefer,
-            "require" => SslMode::Require,
-            "verify-ca" => SslMode::VerifyCa,
-            "verify-full" => SslMode::VerifyFull,
-            _ => return None,
-        })
-    }
-
-    /// Says whether a connection without TLS would break the user's will.
-    pub fn requires_tls(self) -> bool {
-        match self {
-            SslMode::Disable | SslMode::Allow | SslMode::Prefer => false,
-            SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => true,
-        }
-    }
-}
+use super::{ConninfoError, Keyword, Parameters, SslMode};
 
 /// A parameter with few values: those that are met by a plain connection to the first server that
 /// answers, and those that are not yet.
