@@ -99,6 +99,15 @@ impl Member {
         }
         Ok(Member { path, kind, mode, size, header: Box::new(*block) })
     }
+
+    /// Returns the header of the same member with another size.
+    #[must_use]
+    pub fn resized(&self, size: u64) -> Self {
+        let mut header = Header::from_byte_slice(&self.header[..]).clone();
+        header.set_size(size);
+        header.set_cksum();
+        Member { size, header: Box::new(*header.as_bytes()), ..self.clone() }
+    }
 }
 
 fn kind(header: &Header, path: &MemberPath) -> Result<MemberKind, MemberError> {
@@ -193,6 +202,14 @@ mod tests {
         let member = Member::from_header(&header(|_| {})).unwrap();
         assert_eq!(member.path.as_bytes(), b"base/1/1259");
         assert_eq!((member.kind, member.mode, member.size), (MemberKind::File, 0o600, 7));
+    }
+
+    #[test]
+    fn a_resized_member_is_read_back_with_its_new_size() {
+        let resized = Member::from_header(&header(|_| {})).unwrap().resized(1 << 40);
+        let read = Member::from_header(&resized.header).unwrap();
+        assert_eq!((read.path.as_bytes(), read.size), (&b"base/1/1259"[..], 1 << 40));
+        assert_eq!(resized.size, read.size);
     }
 
     #[test]

@@ -5,23 +5,26 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::members::{CurrentFile, FileWatcher, Members, Output, Record};
+use super::members::{CurrentFile, FileWatcher, Members, Record};
+use super::output::{Output, TarForm};
 use super::prepare::{MANIFEST_NAME, MANIFEST_TEMPORARY_NAME, Modes};
-use super::{BackupError, Progress};
-use crate::archive::{NewMember, TarParser};
+use super::stages::ArchiveStages;
+use super::standby::{Injector, StandbyFiles};
+use super::{BackupCompression, BackupError, Progress, request};
+use crate::archive::NewMember;
 use crate::manifest::{Comparison, ReceivedLog, compare};
-use crate::pg::{ChecksumAlgorithm, Oid};
+use crate::pg::{ChecksumAlgorithm, CompressionFormat, Oid};
 use crate::pipeline::Batches;
 use crate::storage::{
-    DiskHandle, Extractor, ExtractorConfig, FileSize, FileWriter, Spool, StorageError, TarFile,
-    TarOutput, now_as_mtime,
+    DiskHandle, Extractor, ExtractorConfig, FileSize, FileWriter, Spool, StorageError, TarOutput,
+    now_as_mtime,
 };
 
 /// What the network task hands over, in the order of the stream.
 #[derive(Debug)]
 pub(super) enum Step {
-    /// The archive at this index of the plan begins.
-    Archive(usize),
+    /// The archive at this index of the plan begins, compressed by the server or not.
+    Archive(usize, Option<CompressionFormat>),
     /// The next bytes of the archive.
     ArchiveData(Bytes),
     /// The manifest begins.
@@ -46,10 +49,12 @@ pub(super) enum Verdict {
 pub(super) enum Destination {
     /// Its members become files.
     Extract(ExtractorConfig),
-    /// It becomes a tar file.
+    /// It becomes a tar file; the path is still without the suffix of a compression.
     TarFile(PathBuf),
     /// It is passed on to standard output, with the manifest as its last member.
     Stdout,
+    /// It does not come here.
+    Server,
 }
 
 /// What the thread needs to know before it starts.
@@ -59,7 +64,11 @@ pub(super) struct Plan {
     pub(super) archives: Vec<(Option<Oid>, Destination)>,
     /// The directory for `backup_manifest`; none when it goes into the tar stream.
     pub(super) directory: Option<PathBuf>,
-    /// The algorithm of the manifest that was asked for; none if none was.
+    /// Who compresses.
+    pub(super) compression: BackupCompression,
+    /// What is added for a standby.
+    pub(super) standby: Option<StandbyFiles>,
+    /// The algorithm of the manifest that is compared with; none if none comes.
     pub(super) algorithm: Option<ChecksumAlgorithm>,
     /// Permission bits of files that are not members.
     pub(super) modes: Modes,
@@ -83,10 +92,10 @@ pub(super) struct Archives {
     progress: Arc<Progress>,
     record: Option<Record>,
     /// The archive that is being received.
-    current: Option<Box<(TarParser, Members)>>,
+    current: Option<Box<ArchiveStages>>,
     directories: Vec<PathBuf>,
-    /// The tar on standard output, held open for the manifest.
-    stdout: Option<TarFile>,
+    /// Standard output, held open for the manifest.
+    stdout: Option<Output>,
     manifest: Option<Spool>,
 }
 
@@ -115,8 +124,7 @@ impl Archives {
             match step {
                 Step::ArchiveData(bytes) => {
                     if let Some(archive) = &mut self.current {
-                        let (parser, members) = &mut **archive;
-                        parser.handle(bytes, members)?;
+                        archive.handle(bytes)?;
                     }
                 }
                 Step::ManifestData(bytes) => {
@@ -124,9 +132,9 @@ impl Archives {
                         manifest.append(&bytes)?;
                     }
                 }
-                Step::Archive(index) => {
+                Step::Archive(index, format) => {
                     self.end_archive()?;
-                    self.begin_archive(index)?;
+                    self.begin_archive(index, format)?;
                 }
                 Step::Manifest => {
                     self.end_archive()?;
@@ -141,43 +149,68 @@ impl Archives {
         Err(BackupError::Interrupted)
     }
 
-    fn begin_archive(&mut self, index: usize) -> Result<(), BackupError> {
+    fn begin_archive(
+        &mut self,
+        index: usize,
+        format: Option<CompressionFormat>,
+    ) -> Result<(), BackupError> {
         // The protocol layer only gives indices of the list that the plan was made from.
-        let Some((oid, destination)) = self.plan.archives.get(index) else {
+        let Some((oid, destination)) = self.plan.archives.get(index).cloned() else {
             return Err(BackupError::ArchiveShape("archive is not in the list of tablespaces"));
         };
+        let standby = self.plan.standby.clone().filter(|_| oid.is_none());
         let (output, current_file) = match destination {
             Destination::Extract(config) => {
-                let extractor = Extractor::new(config.clone(), self.disk.clone());
-                (Output::Extract(Box::new(extractor)), CurrentFile::Below(config.root.clone()))
+                let current_file = CurrentFile::Below(config.root.clone());
+                let extractor = Extractor::new(config, self.disk.clone());
+                (Output::Extract(Box::new(extractor)), current_file)
             }
             Destination::TarFile(path) => {
-                let mode = self.plan.modes.file;
-                let file = FileWriter::create(&self.disk, path.clone(), mode, FileSize::Unknown)?;
-                self.progress.set_current_file(path.clone());
-                (Output::Tar(TarFile::new(TarOutput::File(file))), CurrentFile::Fixed)
+                let form = self.tar_form(format, standby.is_some());
+                let file = self.create_file(path, form.suffix())?;
+                (form.begin(TarOutput::File(file))?, CurrentFile::Fixed)
             }
             Destination::Stdout => {
+                let form = self.tar_form(format, standby.is_some());
                 self.progress.set_current_file(PathBuf::from("-"));
-                (Output::Tar(TarFile::new(TarOutput::stdout()?)), CurrentFile::Fixed)
+                (form.begin(TarOutput::stdout()?)?, CurrentFile::Fixed)
             }
+            Destination::Server => return Ok(()),
         };
         let watcher = FileWatcher { progress: Arc::clone(&self.progress), current_file };
-        let members = Members::new(output, self.record.take(), watcher, *oid);
-        self.current = Some(Box::new((TarParser::default(), members)));
+        let injector = Injector::new(output, standby);
+        let members = Members::new(injector, self.record.take(), watcher, oid);
+        self.current = Some(Box::new(ArchiveStages::new(format, members)?));
         Ok(())
+    }
+
+    /// Decides how an archive is written: as it comes where it can stay so.
+    fn tar_form(&self, format: Option<CompressionFormat>, changes: bool) -> TarForm {
+        match (format, &self.plan.compression) {
+            (Some(format), _) if !changes => TarForm::Kept(format),
+            (Some(format), asked) => TarForm::Written(Some(request::recompression(asked, format))),
+            (None, BackupCompression::Client(compression)) => {
+                TarForm::Written(Some(*compression))
+            }
+            (None, _) => TarForm::Written(None),
+        }
+    }
+
+    fn create_file(&self, path: PathBuf, suffix: &str) -> Result<FileWriter, StorageError> {
+        let mut name = path.into_os_string();
+        name.push(suffix);
+        let path = PathBuf::from(name);
+        self.progress.set_current_file(path.clone());
+        FileWriter::create(&self.disk, path, self.plan.modes.file, FileSize::Unknown)
     }
 
     fn end_archive(&mut self) -> Result<(), BackupError> {
         let Some(archive) = self.current.take() else { return Ok(()) };
-        let (parser, members) = *archive;
-        parser.finish::<BackupError>()?;
-        let (output, record) = members.into_parts();
+        let (output, record) = archive.finish()?;
         self.record = record;
-        match output {
-            Output::Extract(extractor) => self.directories.extend(extractor.into_directories()),
-            Output::Tar(tar) if self.plan.directory.is_none() => self.stdout = Some(tar),
-            Output::Tar(tar) => tar.finish()?,
+        match self.plan.directory {
+            Some(_) => self.directories.extend(output.finish()?),
+            None => self.stdout = Some(output),
         }
         Ok(())
     }
@@ -213,8 +246,8 @@ impl Archives {
 
     /// Adds the manifest to the tar on standard output and ends it.
     fn finish_stdout(&mut self) -> Result<(), BackupError> {
-        let Some(mut tar) = self.stdout.take() else { return Ok(()) };
-        if let Some(manifest) = &mut self.manifest {
+        let Some(mut output) = self.stdout.take() else { return Ok(()) };
+        if let (Output::Tar(tar), Some(manifest)) = (&mut output, &mut self.manifest) {
             let member = NewMember {
                 name: MANIFEST_NAME,
                 mode: self.plan.modes.file,
@@ -224,7 +257,8 @@ impl Archives {
             };
             tar.append(&member, manifest)?;
         }
-        Ok(tar.finish()?)
+        output.finish()?;
+        Ok(())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::archive::MemberError;
+use crate::archive::{DecodeError, MemberError};
 use crate::manifest::{Finding, ManifestError};
 use crate::net::{CommandError, ConnectionError};
 use crate::pg::{MemberPath, OsError};
@@ -77,6 +77,21 @@ pub enum BackupError {
     /// The backup is complete, but for the names of its directories and its manifest. The files are kept.
     #[error(transparent)]
     Commit(StorageError),
+    /// The server puts backups nowhere but here.
+    #[error("backup targets are not supported by this server version")]
+    TargetNotSupported,
+    /// What the server keeps, we cannot change.
+    #[error("recovery configuration cannot be written when a backup target is used")]
+    StandbyOnServer,
+    /// The server does not compress.
+    #[error("server does not support server-side compression")]
+    ServerCompressionNotSupported,
+    /// The manifest would have to follow the last member of an archive that the server has closed.
+    #[error("cannot inject manifest into a compressed tar file")]
+    ManifestIntoCompressed,
+    /// An archive cannot be decompressed.
+    #[error(transparent)]
+    Decompress(#[from] DecodeError),
     /// WAL cannot go to the same pipe as the archive.
     #[error("cannot stream write-ahead logs in tar mode to stdout")]
     WalToStdout,
@@ -90,6 +105,20 @@ impl BackupError {
             self,
             BackupError::Damaged(..) | BackupError::PageChecksums(_) | BackupError::Commit(_)
         )
+    }
+
+    /// Returns what the user can do about it, if that is not plain.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            BackupError::Damaged(..) => {
+                Some("The files are kept for inspection; do not use them as a backup.")
+            }
+            BackupError::ManifestIntoCompressed => Some(
+                "Use client-side compression, send the output to a directory rather than standard \
+                 output, or use --no-manifest.",
+            ),
+            _ => None,
+        }
     }
 }
 

@@ -6,23 +6,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::prepare::{MANIFEST_NAME, MANIFEST_TEMPORARY_NAME};
+use super::standby::Injector;
 use super::{BackupError, Progress};
 use crate::archive::{Member, MemberKind, MemberSink, TarError};
 use crate::manifest::ReceivedLog;
 use crate::pg::{ChecksumAlgorithm, Digester, MemberPath, Oid};
-use crate::storage::{Extractor, Spool, StorageError, TarFile};
+use crate::storage::{Spool, StorageError};
 
 /// Names that say whether a backup is complete; no server sends files of these names.
 const RESERVED_NAMES: [&[u8]; 2] = [MANIFEST_NAME.as_bytes(), MANIFEST_TEMPORARY_NAME.as_bytes()];
-
-/// Where members go.
-#[derive(Debug)]
-pub(super) enum Output {
-    /// Into a directory.
-    Extract(Box<Extractor>),
-    /// Into a tar file.
-    Tar(TarFile),
-}
 
 /// The record of what was received, for the comparison with the manifest.
 pub(super) struct Record {
@@ -52,9 +44,9 @@ impl FileWatcher {
     }
 }
 
-/// Passes the members of one archive to the output and digests their contents on the way.
+/// Passes the members of one archive on and digests their contents on the way, as they came.
 pub(super) struct Members {
-    output: Output,
+    next: Injector,
     /// None where there will be no manifest to compare with.
     record: Option<Record>,
     watcher: FileWatcher,
@@ -73,18 +65,23 @@ struct Received {
 impl Members {
     /// Begins the archive of a tablespace, or of the data directory.
     pub(super) fn new(
-        output: Output,
+        next: Injector,
         record: Option<Record>,
         watcher: FileWatcher,
         oid: Option<Oid>,
     ) -> Self {
         let prefix = oid.map(|oid| format!("pg_tblspc/{oid}/").into_bytes()).unwrap_or_default();
-        Members { output, record, watcher, prefix, current: None }
+        Members { next, record, watcher, prefix, current: None }
     }
 
     /// Gives back what outlives the archive.
-    pub(super) fn into_parts(self) -> (Output, Option<Record>) {
-        (self.output, self.record)
+    pub(super) fn into_parts(self) -> (Injector, Option<Record>) {
+        (self.next, self.record)
+    }
+
+    /// Takes the archive's bytes as they come, for an output that keeps them so.
+    pub(super) fn keep(&mut self, bytes: &[u8]) -> Result<(), BackupError> {
+        Ok(self.next.keep(bytes)?)
     }
 }
 
@@ -103,20 +100,14 @@ impl MemberSink for Members {
         if member.kind == MemberKind::File {
             self.watcher.begin(&member.path);
         }
-        match &mut self.output {
-            Output::Extract(extractor) => extractor.begin(member).map_err(BackupError::Extract),
-            Output::Tar(tar) => Ok(tar.begin(member)?),
-        }
+        self.next.begin(member)
     }
 
     fn contents(&mut self, bytes: Bytes) -> Result<(), BackupError> {
         if let Some(received) = &mut self.current {
             received.digester.update(&bytes);
         }
-        match &mut self.output {
-            Output::Extract(extractor) => extractor.contents(bytes).map_err(BackupError::Extract),
-            Output::Tar(tar) => Ok(tar.contents(bytes)?),
-        }
+        self.next.contents(bytes)
     }
 
     fn end(&mut self) -> Result<(), BackupError> {
@@ -126,10 +117,7 @@ impl MemberSink for Members {
                 StorageError::new("write to file", "list of received files", source)
             })?;
         }
-        match &mut self.output {
-            Output::Extract(extractor) => extractor.end().map_err(BackupError::Extract),
-            Output::Tar(tar) => Ok(tar.end()?),
-        }
+        self.next.end()
     }
 }
 

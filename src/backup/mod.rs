@@ -10,11 +10,14 @@ mod config;
 mod error;
 mod finish;
 mod members;
+mod output;
 mod prepare;
 mod receive;
 mod report;
 mod request;
 mod run;
+mod stages;
+mod standby;
 mod wal_stream;
 
 pub use config::{

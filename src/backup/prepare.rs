@@ -126,7 +126,7 @@ pub(super) fn plan_archives(
             Err(BackupError::SeveralTablespaces(tablespaces.len()))
         }
         Target::Stdout => Ok(tablespaces.iter().map(|_| Destination::Stdout).collect()),
-        Target::Server(_) => Ok(Vec::new()),
+        Target::Server(_) => Ok(tablespaces.iter().map(|_| Destination::Server).collect()),
         Target::Tar { directory } => {
             let file = |tablespace: &Tablespace| directory.join(tar_file_name(tablespace.oid));
             Ok(tablespaces.iter().map(file).map(Destination::TarFile).collect())

@@ -1,5 +1,7 @@
 //! From the socket to the archive thread.
 
+use std::sync::atomic::Ordering;
+
 use bytes::Bytes;
 use tokio::sync::watch;
 
@@ -27,6 +29,8 @@ pub(super) struct BackupStream<'a> {
     pub(super) connection: Connection,
     pub(super) stream: BaseBackupStream,
     pub(super) phase: Phase,
+    /// The backup goes to a target on the server.
+    pub(super) is_remote: bool,
     pub(super) reporter: &'a dyn Reporter,
     pub(super) progress: &'a Progress,
 }
@@ -58,6 +62,8 @@ struct Receipt {
     uncounted_bytes: u64,
     /// An archive has begun.
     has_archive: bool,
+    /// What comes of the present archive says nothing of its size.
+    server_counts: bool,
     /// The server has given its verdict.
     is_complete: bool,
     end_lsn: Lsn,
@@ -142,15 +148,18 @@ impl BackupStream<'_> {
     ) {
         match event {
             BackupEvent::ArchiveData(bytes) => {
-                receipt.uncounted_bytes += bytes.len() as u64;
+                if !receipt.server_counts {
+                    receipt.uncounted_bytes += bytes.len() as u64;
+                }
                 receipt.push_payload(bytes, Step::ArchiveData);
             }
             BackupEvent::ManifestData(bytes) => receipt.push_payload(bytes, Step::ManifestData),
-            BackupEvent::ArchiveStarted { tablespace } => {
+            BackupEvent::ArchiveStarted { tablespace, compression } => {
                 self.end_archive(receipt);
                 receipt.has_archive = true;
+                receipt.server_counts = self.is_remote || compression.is_some();
                 self.reporter.report(Event::ArchiveStarted);
-                receipt.batch.push(Step::Archive(tablespace));
+                receipt.batch.push(Step::Archive(tablespace, compression));
             }
             BackupEvent::ManifestStarted => receipt.batch.push(Step::Manifest),
             BackupEvent::ReceivedAll => {
@@ -170,7 +179,9 @@ impl BackupStream<'_> {
                 receipt.page_checksums = Some(message);
                 receipt.push_end(Verdict::Damaged);
             }
-            // Our own count is as good as the server's while nothing is compressed.
+            BackupEvent::ServerProgress(bytes) if receipt.server_counts => {
+                self.progress.received_bytes.fetch_max(bytes, Ordering::Relaxed);
+            }
             BackupEvent::ServerProgress(_)
             | BackupEvent::Started { .. }
             | BackupEvent::Tablespaces(_) => {}

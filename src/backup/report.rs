@@ -50,6 +50,8 @@ pub enum Event {
     RenamingManifest,
     /// The backup is complete.
     Completed,
+    /// A parameter of the connection that a standby of the server's release would not know; it is left out.
+    StandbySettingLeftOut(&'static str),
     /// The server sent a notice or a warning.
     Notice(ServerMessage),
     /// Something of a failed run is being removed or deliberately left.

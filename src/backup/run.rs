@@ -107,7 +107,8 @@ async fn take(
     created: &mut CreatedDirectories,
 ) -> Result<Settled, BackupError> {
     let BackupJob { config, reporter, progress, .. } = job;
-    let (cluster, mut backup) = initiate(job, connection, created).await?;
+    let Initiated { cluster, standby, stream: mut backup } =
+        initiate(job, connection, created).await?;
     let header = backup.read_header().await?;
     if config.wal != WalMethod::None {
         reporter.report(Event::WalStart(header.start_lsn, header.timeline));
@@ -116,7 +117,7 @@ async fn take(
 
     // Declared before all that hands work to it, so it is dropped when nobody holds it any more.
     let disk = Disk::start(DiskConfig {
-        sync: config.durability.syncs(),
+        sync: config.durability == Durability::Sync(SyncMethod::Fsync),
         direct_io: config.direct_io == DirectIo::Auto,
     })
     .map_err(BackupError::Thread)?;
@@ -127,7 +128,9 @@ async fn take(
     let plan = Plan {
         archives: oids.zip(destinations).collect(),
         directory: config.target.directory().map(Path::to_owned),
-        algorithm: request::digest_algorithm(&config.manifest),
+        algorithm: request::digest_algorithm(config),
+        compression: config.compression.clone(),
+        standby,
         modes: cluster.modes,
     };
     let archives = Archives::new(plan, disk.handle(), Arc::clone(progress));
@@ -155,7 +158,15 @@ async fn take(
         }
     };
     let (sent, ()) = tokio::try_join!(receive, stream_wal)?;
-    settle(job, &header, sent, disk).await
+    let roots = created.paths();
+    settle(job, &header, sent, disk, roots).await
+}
+
+/// A backup that was asked for.
+struct Initiated<'a> {
+    cluster: Cluster,
+    standby: Option<StandbyFiles>,
+    stream: BackupStream<'a>,
 }
 
 /// Asks the server about itself, prepares the target and asks for the backup.
@@ -163,10 +174,12 @@ async fn initiate<'a>(
     job: BackupJob<'a>,
     mut connection: Connection,
     created: &mut CreatedDirectories,
-) -> Result<(Cluster, BackupStream<'a>), BackupError> {
+) -> Result<Initiated<'a>, BackupError> {
     let BackupJob { config, reporter, progress, .. } = job;
     let cluster = Cluster::ask(&mut connection).await?;
     claim_target(&config.target, cluster.modes, created)?;
+    request::check_server(config, cluster.version)?;
+    let standby = standby_files(job, &connection, &cluster);
     let phase = Phase::Initiating;
     let command = request::base_backup(config).to_command(cluster.version);
     let sent = connection.send_command(&command).await;
@@ -174,7 +187,9 @@ async fn initiate<'a>(
     reporter.report(Event::WaitingForCheckpoint);
     let manifest = request::manifest_expected(&config.manifest);
     let stream = BaseBackupStream::new(cluster.version, manifest);
-    Ok((cluster, BackupStream { connection, stream, phase, reporter, progress }))
+    let is_remote = matches!(config.target, Target::Server(_));
+    let stream = BackupStream { connection, stream, phase, is_remote, reporter, progress };
+    Ok(Initiated { cluster, standby, stream })
 }
 
 fn announce_size(header: &Header, progress: &Progress) {
@@ -187,16 +202,37 @@ fn announce_size(header: &Header, progress: &Progress) {
     Progress::add(&progress.tablespaces_total, header.tablespaces.len() as u64);
 }
 
+/// Works out what the backup gets besides what the server sends, if it is to become a standby.
+fn standby_files(
+    job: BackupJob<'_>,
+    connection: &Connection,
+    cluster: &Cluster,
+) -> Option<StandbyFiles> {
+    let BackupConfig { standby: StandbySetup::Write, wal, .. } = job.config else { return None };
+    let conninfo = job.connect.for_standby(cluster.version, connection.password_source());
+    for keyword in conninfo.left_out {
+        job.reporter.report(Event::StandbySettingLeftOut(keyword.name()));
+    }
+    let slot = match wal {
+        WalMethod::Stream(SlotChoice::Existing(name) | SlotChoice::Create(name)) => Some(&**name),
+        WalMethod::Stream(SlotChoice::Temporary | SlotChoice::None)
+        | WalMethod::Fetch
+        | WalMethod::None => None,
+    };
+    Some(StandbyFiles::new(&conninfo.text, slot, cluster.modes.file))
+}
+
 /// Judges what was received and brings it to stable storage.
 async fn settle(
     job: BackupJob<'_>,
     header: &Header,
     sent: Sent,
     disk: Disk,
+    roots: Vec<PathBuf>,
 ) -> Result<Settled, BackupError> {
     let BackupConfig { target, wal, durability, .. } = job.config;
     let Sent { end_lsn, received, page_checksums } = sent;
-    let syncs = durability.syncs() && *target != Target::Stdout;
+    let syncs = durability.syncs() && !matches!(target, Target::Server(_));
     if syncs && page_checksums.is_none() {
         job.reporter.report(Event::Syncing);
     }
@@ -218,7 +254,16 @@ async fn settle(
         directories.extend([path.join("archive_status"), path]);
     }
     let durability = *durability;
-    let complete = move || finish::complete_names(received.manifest, &directories, durability);
+    let complete = move || match durability {
+        Durability::NoSync => finish::complete(received.manifest),
+        Durability::Sync(SyncMethod::Fsync) => {
+            finish::complete_synced(received.manifest, &directories)
+        }
+        Durability::Sync(SyncMethod::Syncfs) => {
+            finish::complete(received.manifest)?;
+            finish::sync_file_systems(&roots)
+        }
+    };
     run_blocking("names", complete).await.map_err(BackupError::Thread)??;
     Ok(Settled {
         summary: BackupSummary {

@@ -2,6 +2,7 @@
 
 mod checksum;
 mod compression;
+mod compression_format;
 mod lsn;
 mod member_path;
 mod os_error;
@@ -11,6 +12,7 @@ mod version;
 
 pub use checksum::{ChecksumAlgorithm, Digest, Digester};
 pub use compression::Compression;
+pub use compression_format::CompressionFormat;
 pub use lsn::{Lsn, ParseLsnError};
 pub use member_path::{MemberPath, UnsafePath};
 pub use os_error::OsError;

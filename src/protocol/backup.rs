@@ -15,7 +15,7 @@ use bytes::{Buf as _, Bytes};
 
 use super::message::Rows;
 use super::{Message, ProtocolError, Row, ServerMessage};
-use crate::pg::{Lsn, Oid, ServerVersion, Tablespace, TablespaceLocation, TimelineId};
+use crate::pg::{CompressionFormat, Lsn, Oid, ServerVersion, Tablespace, TablespaceLocation, TimelineId};
 
 const COMMAND: &str = "BASE_BACKUP";
 
@@ -35,6 +35,8 @@ pub enum BackupEvent {
     ArchiveStarted {
         /// The index of the tablespace in [`BackupEvent::Tablespaces`].
         tablespace: usize,
+        /// How the server compressed it; `None` if it did not.
+        compression: Option<CompressionFormat>,
     },
     /// The next bytes of the archive.
     ArchiveData(Bytes),
@@ -220,7 +222,7 @@ impl BaseBackupStream {
         }
         self.begun.insert(tablespace);
         self.state = State::Plain(Part::Archive);
-        Some(BackupEvent::ArchiveStarted { tablespace })
+        Some(BackupEvent::ArchiveStarted { tablespace, compression: None })
     }
 
     fn end_plain_copy(&mut self) -> Option<BackupEvent> {
@@ -276,11 +278,12 @@ impl BaseBackupStream {
             let name = String::from_utf8_lossy(name).into_owned();
             ProtocolError::BackupStream(format!("invalid archive name: \"{name}\""))
         };
-        let oid = match name {
+        let (stem, compression) = CompressionFormat::split_suffix(name);
+        let oid = match stem {
             b"base.tar" => None,
             _ => {
-                let stem = name.strip_suffix(b".tar").ok_or_else(invalid)?;
-                let digits = std::str::from_utf8(stem).map_err(|_| invalid())?;
+                let digits = stem.strip_suffix(b".tar").ok_or_else(invalid)?;
+                let digits = std::str::from_utf8(digits).map_err(|_| invalid())?;
                 Some(digits.parse::<Oid>().map_err(|_| invalid())?)
             }
         };
@@ -288,7 +291,7 @@ impl BaseBackupStream {
         let tablespace =
             tablespace.filter(|index| self.begun.insert(*index)).ok_or_else(invalid)?;
         self.state = State::Multiplexed(Part::Archive);
-        Ok(BackupEvent::ArchiveStarted { tablespace })
+        Ok(BackupEvent::ArchiveStarted { tablespace, compression })
     }
 
     fn check_all_archives_begun(&self) -> Result<(), ProtocolError> {

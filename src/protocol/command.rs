@@ -26,6 +26,30 @@ pub struct BaseBackup<'a> {
     pub verify_checksums: bool,
     /// Send a manifest.
     pub manifest: Option<Manifest<'a>>,
+    /// The most kilobytes (1024 bytes) a second that are sent; `None` for no limit.
+    pub max_rate_kb: Option<u32>,
+    /// Where the server puts the backup, if not into the answer; from 15 on.
+    pub target: Option<Target<'a>>,
+    /// How the server compresses; from 15 on.
+    pub compression: Option<Compression<'a>>,
+}
+
+/// A place for a backup that the server knows.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    /// Its name: `server`, `blackhole`, or what an extension brings.
+    pub name: &'a str,
+    /// What it wants to know.
+    pub detail: Option<&'a str>,
+}
+
+/// What the server is asked to compress with; it checks this itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Compression<'a> {
+    /// The algorithm's name.
+    pub algorithm: &'a str,
+    /// Level and options.
+    pub detail: Option<&'a str>,
 }
 
 /// What the manifest of a base backup is to hold.
@@ -59,10 +83,17 @@ impl BaseBackup<'_> {
         options.extend(self.include_wal.then(|| "WAL".to_owned()));
         options.push(format!("CHECKPOINT '{checkpoint}'"));
         options.extend((!self.wait_for_archive).then(|| "WAIT 0".to_owned()));
+        options.extend(self.max_rate_kb.map(|rate| format!("MAX_RATE {rate}")));
         options.extend(self.tablespace_map.then(|| "TABLESPACE_MAP".to_owned()));
         options.extend((!self.verify_checksums).then(|| "VERIFY_CHECKSUMS 0".to_owned()));
         options.extend(self.manifest_words());
-        options.push("TARGET 'client'".to_owned());
+        let target = self.target.unwrap_or(Target { name: "client", detail: None });
+        options.push(format!("TARGET {}", quote(target.name)));
+        options.extend(target.detail.map(|detail| format!("TARGET_DETAIL {}", quote(detail))));
+        if let Some(Compression { algorithm, detail }) = self.compression {
+            options.push(format!("COMPRESSION {}", quote(algorithm)));
+            options.extend(detail.map(|detail| format!("COMPRESSION_DETAIL {}", quote(detail))));
+        }
         options
     }
 
@@ -77,6 +108,7 @@ impl BaseBackup<'_> {
             (!self.verify_checksums, "NOVERIFY_CHECKSUMS"),
         ];
         keywords.extend(flags.iter().filter(|(set, _)| *set).map(|(_, word)| (*word).to_owned()));
+        keywords.extend(self.max_rate_kb.map(|rate| format!("MAX_RATE {rate}")));
         keywords.extend(self.manifest_words());
         keywords
     }
@@ -151,17 +183,21 @@ mod tests {
             tablespace_map: true,
             verify_checksums: false,
             manifest: Some(Manifest { force_encode: true, checksums: Some("sha256") }),
+            max_rate_kb: Some(32),
+            target: Some(Target { name: "server", detail: Some("/it's") }),
+            compression: Some(Compression { algorithm: "gzip", detail: Some("level=1") }),
         };
         assert_eq!(
             backup.to_command(MODERN),
             "BASE_BACKUP ( LABEL 'it''s', PROGRESS, WAL, CHECKPOINT 'fast', WAIT 0, \
-             TABLESPACE_MAP, VERIFY_CHECKSUMS 0, MANIFEST 'force-encode', \
-             MANIFEST_CHECKSUMS 'sha256', TARGET 'client' )"
+             MAX_RATE 32, TABLESPACE_MAP, VERIFY_CHECKSUMS 0, MANIFEST 'force-encode', \
+             MANIFEST_CHECKSUMS 'sha256', TARGET 'server', TARGET_DETAIL '/it''s', \
+             COMPRESSION 'gzip', COMPRESSION_DETAIL 'level=1' )"
         );
         assert_eq!(
             backup.to_command(OLD),
             "BASE_BACKUP LABEL 'it''s' PROGRESS WAL FAST NOWAIT TABLESPACE_MAP \
-             NOVERIFY_CHECKSUMS MANIFEST 'force-encode' MANIFEST_CHECKSUMS 'sha256'"
+             NOVERIFY_CHECKSUMS MAX_RATE 32 MANIFEST 'force-encode' MANIFEST_CHECKSUMS 'sha256'"
         );
     }
 
@@ -176,6 +212,9 @@ mod tests {
             tablespace_map: false,
             verify_checksums: true,
             manifest: None,
+            max_rate_kb: None,
+            target: None,
+            compression: None,
         };
         assert_eq!(
             backup.to_command(MODERN),

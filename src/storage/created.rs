@@ -79,6 +79,11 @@ impl CreatedDirectories {
         Ok(())
     }
 
+    /// Returns the directories.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        self.claimed.iter().map(|claimed| claimed.path.clone()).collect()
+    }
+
     /// Syncs the directories and those in which they or their new parents were created.
     ///
     /// # Errors

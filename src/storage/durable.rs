@@ -4,6 +4,7 @@
 //! are given last: write, sync the file, rename, sync the directory (as PostgreSQL's `durable_rename`).
 
 use std::fs::{self, File};
+use std::io;
 use std::path::Path;
 
 use super::StorageError;
@@ -16,6 +17,17 @@ use super::error::IoContext as _;
 pub fn sync_directory(path: &Path) -> Result<(), StorageError> {
     let directory = File::open(path).context("open directory", path)?;
     directory.sync_all().context("fsync directory", path)
+}
+
+/// Syncs the whole file system that holds a directory: everything written to it before is safe afterwards.
+///
+/// # Errors
+/// If the directory cannot be opened, or anything could not be written.
+pub fn sync_file_system(path: &Path) -> Result<(), StorageError> {
+    let directory = File::open(path).context("open directory", path)?;
+    rustix::fs::syncfs(&directory)
+        .map_err(io::Error::from)
+        .context("synchronize file system for file", path)
 }
 
 /// Gives a complete and synced file its final name and syncs the directory.
