@@ -10,7 +10,7 @@ mod tablespace;
 mod version;
 
 pub use checksum::{ChecksumAlgorithm, Digest, Digester};
-pub use compression::Compression;
+pub use compression::{Compression, CompressionDetailError, CompressionError};
 pub use lsn::{Lsn, ParseLsnError};
 pub use member_path::{MemberPath, UnsafePath};
 pub use os_error::OsError;
