@@ -79,7 +79,7 @@ pub(super) fn recompression(asked: &BackupCompression, format: CompressionFormat
         BackupCompression::Client(_) | BackupCompression::None => None,
     };
     let asked = asked.filter(|compression| compression.format() == format);
-    asked.unwrap_or_else(|| Compression::with_default_level(format))
+    asked.unwrap_or_else(|| Compression::with_defaults(format))
 }
 
 /// Says whether the answer will have a manifest in it.

@@ -9,10 +9,11 @@ use tokio::sync::watch;
 use super::archives::{Archives, Plan};
 use super::prepare::{Cluster, claim_target, plan_archives};
 use super::receive::{ArchiveWorker, BackupStream, Header, QUEUE_MAX, Sent};
+use super::standby::StandbyFiles;
 use super::wal_stream::{self, Observer};
 use super::{
-    BackupConfig, BackupError, DirectIo, Event, OnFailure, Phase, Progress, Reporter, Target,
-    WalMethod, finish, request,
+    BackupConfig, BackupError, DirectIo, Durability, Event, OnFailure, Phase, Progress, Reporter,
+    SlotChoice, StandbySetup, SyncMethod, Target, WalMethod, finish, request,
 };
 use crate::net::Connection;
 use crate::net::conninfo::ConnectOptions;

@@ -3,7 +3,10 @@
 use super::prepare::{Cluster, create_wal_directories};
 use super::receive::Header;
 use super::run::BackupJob;
-use super::{BackupError, Event, Progress, Reporter, SlotChoice, WalMethod};
+use super::{
+    BackupCompression, BackupError, Durability, Event, Progress, Reporter, SlotChoice, SyncMethod, WalMethod,
+};
+use crate::pg::Compression;
 use crate::storage::{DiskHandle, FileSize, FileWriter, TarFile, TarOutput};
 use crate::wal::{
     Slot, SlotUse, WalNotice, WalObserver, WalReceiver, WalReceiverConfig, WalTarget,
@@ -71,12 +74,28 @@ fn target(
     let target = &job.config.target;
     if let Some(path) = target.wal_directory() {
         create_wal_directories(&path, cluster)?;
-        let sync = job.config.durability.syncs();
+        let sync = job.config.durability == Durability::Sync(SyncMethod::Fsync);
         return Ok(WalTarget::Directory { path, file_mode, sync });
     }
     // The command line refuses this too, before anything is connected.
     let directory = target.directory().ok_or(BackupError::WalToStdout)?;
-    let path = directory.join("pg_wal.tar");
-    let file = FileWriter::create(disk, path, file_mode, FileSize::Unknown)?;
-    Ok(WalTarget::Tar(TarFile::new(TarOutput::File(file))))
+    let compression = tar_compression(&job.config.compression);
+    let suffix = compression.map_or("", |compression| compression.format().suffix());
+    let path = directory.join(format!("pg_wal.tar{suffix}"));
+    let mut output =
+        TarOutput::File(FileWriter::create(disk, path, file_mode, FileSize::Unknown)?);
+    if let Some(compression) = compression {
+        output = TarOutput::compressed(output, compression)?;
+    }
+    Ok(WalTarget::Tar(TarFile::new(output)))
+}
+
+/// Returns how `pg_wal.tar` is compressed: like the original's, with gzip or not at all.
+fn tar_compression(asked: &BackupCompression) -> Option<Compression> {
+    match asked {
+        BackupCompression::Client(gzip @ Compression::Gzip { .. }) => Some(*gzip),
+        BackupCompression::Client(Compression::Lz4 { .. } | Compression::Zstd { .. })
+        | BackupCompression::Server { .. }
+        | BackupCompression::None => None,
+    }
 }

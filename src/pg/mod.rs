@@ -11,7 +11,7 @@ mod tablespace;
 mod version;
 
 pub use checksum::{ChecksumAlgorithm, Digest, Digester};
-pub use compression::Compression;
+pub use compression::{Compression, CompressionDetailError, CompressionError};
 pub use compression_format::CompressionFormat;
 pub use lsn::{Lsn, ParseLsnError};
 pub use member_path::{MemberPath, UnsafePath};
