@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Keyword, LocalUserError};
+use super::{Keyword, LocalUserError, SslMode};
 
 /// Parameters that cannot be used, in libpq's words where it has them. No variant holds a
 /// password: what may be part of one is masked before the error is built.
@@ -109,11 +109,43 @@ pub enum ConninfoError {
         /// What would fit.
         max_bytes: usize,
     },
-    /// The user insists on TLS, which is not supported yet.
-    #[error("sslmode value \"{0}\" invalid when SSL support is not compiled in")]
-    TlsNotSupported(String),
-    /// Something that cannot be ignored safely and is not supported yet.
-    #[error("connection option \"{keyword}\" is not supported yet: \"{value}\"")]
+    /// A version of TLS that does not exist.
+    #[error("invalid \"{keyword}\" value: \"{value}\"")]
+    InvalidTlsVersion {
+        /// What was set.
+        keyword: Keyword,
+        /// What it was set to.
+        value: String,
+    },
+    /// The oldest version of TLS that is good enough is newer than the newest that may be used.
+    #[error("invalid SSL protocol version range")]
+    TlsVersionRange,
+    /// TLS from the first byte on cannot fall back to a plain connection.
+    #[error(
+        "weak sslmode \"{0}\" may not be used with sslnegotiation=direct \
+         (use \"require\", \"verify-ca\", or \"verify-full\")"
+    )]
+    WeakForDirectTls(SslMode),
+    /// Anybody can get a certificate that the system's authorities vouch for.
+    #[error("weak sslmode \"{0}\" may not be used with sslrootcert=system (use \"verify-full\")")]
+    WeakForSystemRoots(SslMode),
+    /// `require_auth` with an exception behind a method that is allowed.
+    #[error("negative require_auth method \"{0}\" cannot be mixed with non-negative methods")]
+    AuthMethodNegative(String),
+    /// `require_auth` with a method that is allowed behind an exception.
+    #[error("require_auth method \"{0}\" cannot be mixed with negative methods")]
+    AuthMethodNotNegative(String),
+    /// `require_auth` with a method twice.
+    #[error("require_auth method \"{0}\" is specified more than once")]
+    AuthMethodRepeated(String),
+    /// GSSAPI must encrypt the connection, and this program cannot do it.
+    #[error("gssencmode value \"require\" invalid when GSSAPI support is not compiled in")]
+    GssNotCompiledIn,
+    /// The oldest version of PostgreSQL's protocol is newer than the newest.
+    #[error("\"min_protocol_version\" is greater than \"max_protocol_version\"")]
+    ProtocolVersionRange,
+    /// Something that cannot be ignored safely and is not supported.
+    #[error("connection option \"{keyword}\" is not supported: \"{value}\"")]
     NotSupported {
         /// What was set.
         keyword: Keyword,

@@ -2,13 +2,14 @@
 //! does it. Nothing here connects, resolves a name or opens a file.
 //!
 //! What may be set follows libpq 18 (`fe-connect.c`); messages are libpq's where it has one. What
-//! is not built yet (TLS, service files, ...) is refused instead of ignored wherever ignoring it
-//! would give the user a weaker connection than the one asked for; see `restrictions`.
+//! is not supported is refused instead of ignored wherever ignoring it would give the user a weaker
+//! connection than the one asked for; see `restrictions`.
 //!
 //! In reading order: [`Keyword`], [`Parameters`] (read by `string` and `uri`), [`Environment`],
 //! [`Host`], [`ConnectionArguments`], [`ConnectOptions`].
 
 mod arguments;
+mod auth;
 mod environment;
 mod error;
 mod hosts;
@@ -19,6 +20,7 @@ mod password;
 mod restrictions;
 mod security;
 mod string;
+mod tls;
 mod uri;
 
 pub use arguments::ConnectionArguments;
@@ -30,6 +32,6 @@ pub use options::{ConnectOptions, Keepalives};
 pub use parameters::Parameters;
 pub use password::Password;
 pub use security::{
-    AuthMethod, AuthOptions, ChannelBinding, ClientCertificate, RequireAuth, RootCertificates,
-    SslMode, SslNegotiation, TlsOptions, TlsVersion,
+    AuthMethod, AuthOptions, ChannelBinding, ClientCertificate, GssEncryption, GssOptions,
+    RequireAuth, RootCertificates, SslMode, SslNegotiation, TlsOptions, TlsVersion,
 };

@@ -43,6 +43,27 @@ impl Parameters {
         self.value(keyword).map(|value| parse_integer(keyword, value)).transpose()
     }
 
+    /// Returns which of the names that a parameter can have as its value it has.
+    ///
+    /// # Errors
+    /// If the value is set and none of the names; they are case-sensitive.
+    pub(super) fn choice<T: Copy>(
+        &self,
+        keyword: Keyword,
+        names: &[(&str, T)],
+    ) -> Result<Option<T>, ConninfoError> {
+        let Some(value) = self.value(keyword) else { return Ok(None) };
+        match names.iter().find(|(name, _)| *name == value) {
+            Some((_, choice)) => Ok(Some(*choice)),
+            None => Err(ConninfoError::InvalidValue { keyword, value: value.to_owned() }),
+        }
+    }
+
+    /// Returns a switch, of which only the first character counts; any but `1` is off.
+    pub(super) fn switch(&self, keyword: Keyword) -> Option<bool> {
+        self.value(keyword).map(|value| value.starts_with('1'))
+    }
+
     /// Drops parameters with empty values, as libpq does with what a program passes to it.
     pub(super) fn remove_empty(&mut self) {
         self.0.retain(|_, value| !value.is_empty());

@@ -1,5 +1,6 @@
-//! What the user wants of the connection's security: TLS, and who may sign in how.
+//! What the user wants of the connection's security: encryption, and who may sign in how.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use super::Password;
@@ -23,17 +24,14 @@ pub enum SslMode {
 }
 
 impl SslMode {
-    pub(super) fn from_name(name: &str) -> Option<Self> {
-        Some(match name {
-            "disable" => SslMode::Disable,
-            "allow" => SslMode::Allow,
-            "prefer" => SslMode::Prefer,
-            "require" => SslMode::Require,
-            "verify-ca" => SslMode::VerifyCa,
-            "verify-full" => SslMode::VerifyFull,
-            _ => return None,
-        })
-    }
+    pub(super) const NAMES: [(&'static str, Self); 6] = [
+        ("disable", SslMode::Disable),
+        ("allow", SslMode::Allow),
+        ("prefer", SslMode::Prefer),
+        ("require", SslMode::Require),
+        ("verify-ca", SslMode::VerifyCa),
+        ("verify-full", SslMode::VerifyFull),
+    ];
 
     /// Says whether a connection without TLS would break the user's will.
     pub fn requires_tls(self) -> bool {
@@ -41,6 +39,13 @@ impl SslMode {
             SslMode::Disable | SslMode::Allow | SslMode::Prefer => false,
             SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => true,
         }
+    }
+}
+
+impl fmt::Display for SslMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = Self::NAMES.iter().find(|(_, mode)| mode == self);
+        f.write_str(named.map_or("", |(name, _)| name))
     }
 }
 
@@ -53,7 +58,7 @@ pub struct TlsOptions {
     pub negotiation: SslNegotiation,
     /// The authorities that are trusted to sign servers' certificates.
     pub roots: RootCertificates,
-    /// A file of revoked certificates, in PEM; it need not exist if it is the default.
+    /// A file of revoked certificates, in PEM; it need not exist.
     pub crl_file: Option<PathBuf>,
     /// A directory of files of revoked certificates, named by OpenSSL's rules.
     pub crl_directory: Option<PathBuf>,
@@ -85,6 +90,11 @@ pub enum SslNegotiation {
     Direct,
 }
 
+impl SslNegotiation {
+    pub(super) const NAMES: [(&'static str, Self); 2] =
+        [("postgres", SslNegotiation::Postgres), ("direct", SslNegotiation::Direct)];
+}
+
 /// The trusted authorities (`sslrootcert`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RootCertificates {
@@ -108,6 +118,14 @@ pub enum ClientCertificate {
     Require,
 }
 
+impl ClientCertificate {
+    pub(super) const NAMES: [(&'static str, Self); 3] = [
+        ("disable", ClientCertificate::Disable),
+        ("allow", ClientCertificate::Allow),
+        ("require", ClientCertificate::Require),
+    ];
+}
+
 /// A version of TLS. Those before 1.2 can be named but not used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TlsVersion {
@@ -119,6 +137,15 @@ pub enum TlsVersion {
     V1_2,
     /// 1.3
     V1_3,
+}
+
+impl TlsVersion {
+    pub(super) const NAMES: [(&'static str, Self); 4] = [
+        ("TLSv1", TlsVersion::V1_0),
+        ("TLSv1.1", TlsVersion::V1_1),
+        ("TLSv1.2", TlsVersion::V1_2),
+        ("TLSv1.3", TlsVersion::V1_3),
+    ];
 }
 
 /// What must hold when we sign in.
@@ -142,6 +169,14 @@ pub enum ChannelBinding {
     Prefer,
     /// The server must.
     Require,
+}
+
+impl ChannelBinding {
+    pub(super) const NAMES: [(&'static str, Self); 3] = [
+        ("disable", ChannelBinding::Disable),
+        ("prefer", ChannelBinding::Prefer),
+        ("require", ChannelBinding::Require),
+    ];
 }
 
 /// The methods by which we sign in (`require_auth`).
@@ -173,4 +208,47 @@ pub enum AuthMethod {
     Oauth,
     /// The server does not ask.
     None,
+}
+
+impl AuthMethod {
+    pub(super) const NAMES: [(&'static str, Self); 7] = [
+        ("password", AuthMethod::Password),
+        ("md5", AuthMethod::Md5),
+        ("gss", AuthMethod::Gss),
+        ("sspi", AuthMethod::Sspi),
+        ("scram-sha-256", AuthMethod::ScramSha256),
+        ("oauth", AuthMethod::Oauth),
+        ("none", AuthMethod::None),
+    ];
+}
+
+/// What the user wants of GSSAPI.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GssOptions {
+    /// Whether it encrypts the connection.
+    pub encryption: GssEncryption,
+    /// The service part of the server's principal; its host is the other part.
+    pub service: String,
+    /// Whether the server gets our credentials, to act in our name.
+    pub delegates: bool,
+}
+
+/// How much the user wants GSSAPI to encrypt the connection (`gssencmode`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GssEncryption {
+    /// Never.
+    Disable,
+    /// If there are credentials and the server can, and then instead of TLS.
+    #[default]
+    Prefer,
+    /// In any case.
+    Require,
+}
+
+impl GssEncryption {
+    pub(super) const NAMES: [(&'static str, Self); 3] = [
+        ("disable", GssEncryption::Disable),
+        ("prefer", GssEncryption::Prefer),
+        ("require", GssEncryption::Require),
+    ];
 }
