@@ -116,7 +116,7 @@ impl BackupTranscript {
                 self.tablespaces = tablespaces;
                 self.tablespaces.iter().map(describe).collect::<Vec<_>>().join("\n  ")
             }
-            BackupEvent::ArchiveStarted { tablespace } => {
+            BackupEvent::ArchiveStarted { tablespace, .. } => {
                 self.end_archive(text)?;
                 self.archive = Some(TarParser::default());
                 let tablespace = self.tablespaces.get(tablespace);

@@ -189,9 +189,7 @@ impl Archives {
         match (format, &self.plan.compression) {
             (Some(format), _) if !changes => TarForm::Kept(format),
             (Some(format), asked) => TarForm::Written(Some(request::recompression(asked, format))),
-            (None, BackupCompression::Client(compression)) => {
-                TarForm::Written(Some(*compression))
-            }
+            (None, BackupCompression::Client(compression)) => TarForm::Written(Some(*compression)),
             (None, _) => TarForm::Written(None),
         }
     }

@@ -180,8 +180,12 @@ mod tests {
     #[test]
     fn settings_are_added_to_those_of_the_server() {
         let members = [("a", "1"), (SETTINGS_NAME, "x = 1"), ("b", "2")];
-        let expected =
-            owned(&[("a", "1"), (SETTINGS_NAME, &format!("x = 1{OURS}")), ("b", "2"), (SIGNAL_NAME, "")]);
+        let expected = owned(&[
+            ("a", "1"),
+            (SETTINGS_NAME, &format!("x = 1{OURS}")),
+            ("b", "2"),
+            (SIGNAL_NAME, ""),
+        ]);
         assert_eq!(injected(&members, Some(files())), expected);
     }
 

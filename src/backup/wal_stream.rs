@@ -4,7 +4,8 @@ use super::prepare::{Cluster, create_wal_directories};
 use super::receive::Header;
 use super::run::BackupJob;
 use super::{
-    BackupCompression, BackupError, Durability, Event, Progress, Reporter, SlotChoice, SyncMethod, WalMethod,
+    BackupCompression, BackupError, Durability, Event, Progress, Reporter, SlotChoice, SyncMethod,
+    WalMethod,
 };
 use crate::pg::Compression;
 use crate::storage::{DiskHandle, FileSize, FileWriter, TarFile, TarOutput};
@@ -82,8 +83,7 @@ fn target(
     let compression = tar_compression(&job.config.compression);
     let suffix = compression.map_or("", |compression| compression.format().suffix());
     let path = directory.join(format!("pg_wal.tar{suffix}"));
-    let mut output =
-        TarOutput::File(FileWriter::create(disk, path, file_mode, FileSize::Unknown)?);
+    let mut output = TarOutput::File(FileWriter::create(disk, path, file_mode, FileSize::Unknown)?);
     if let Some(compression) = compression {
         output = TarOutput::compressed(output, compression)?;
     }

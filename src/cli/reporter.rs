@@ -75,9 +75,11 @@ fn explain<W: Write>(messages: &mut Messages<W>, error: &BackupError) {
     if let BackupError::Damaged(..) = error {
         error.to_string().lines().for_each(|finding| messages.error(finding));
         messages.detail("What was received is not what the server listed in the manifest.");
-        messages.hint("The files are kept for inspection; do not use them as a backup.");
     } else {
         messages.error(error);
+    }
+    if let Some(hint) = error.hint() {
+        messages.hint(hint);
     }
 }
 
@@ -89,6 +91,12 @@ fn tell<W: Write>(messages: &mut Messages<W>, verbosity: Verbosity, event: &Even
         Event::WalStreamBroken { reason, resume_at } => {
             messages.warning(format_args!("WAL streaming was interrupted: {reason}"));
             messages.detail(format_args!("It is resumed at {resume_at} on a new connection."));
+        }
+        Event::StandbySettingLeftOut(keyword) => {
+            messages.warning(format_args!(
+                "connection option \"{keyword}\" is not written into primary_conninfo"
+            ));
+            messages.detail("A standby of this server's release does not know it.");
         }
         step => {
             let text = step_text(step).filter(|_| verbosity == Verbosity::Verbose);
@@ -122,6 +130,7 @@ fn step_text(event: &Event) -> Option<String> {
         | Event::ArchiveCompleted
         | Event::ReceivingCompleted
         | Event::WalStreamBroken { .. }
+        | Event::StandbySettingLeftOut(_)
         | Event::Notice(_)
         | Event::CleanUp(_) => return None,
     })

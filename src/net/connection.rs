@@ -26,6 +26,11 @@ impl Connection {
         Connection { wire, session }
     }
 
+    /// stub
+    pub fn password_source(&self) -> Option<&std::path::Path> {
+        None
+    }
+
     /// Returns what the server said of itself.
     pub fn session(&self) -> &Session {
         &self.session

@@ -15,7 +15,9 @@ use bytes::{Buf as _, Bytes};
 
 use super::message::Rows;
 use super::{Message, ProtocolError, Row, ServerMessage};
-use crate::pg::{CompressionFormat, Lsn, Oid, ServerVersion, Tablespace, TablespaceLocation, TimelineId};
+use crate::pg::{
+    CompressionFormat, Lsn, Oid, ServerVersion, Tablespace, TablespaceLocation, TimelineId,
+};
 
 const COMMAND: &str = "BASE_BACKUP";
 

@@ -49,7 +49,16 @@ impl TarOutput {
         Ok(TarOutput::Stream(Box::new(stream), name))
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
+    /// stub
+    pub fn compressed(inner: Self, _: crate::pg::Compression) -> Result<Self, StorageError> {
+        Ok(inner)
+    }
+
+    /// Appends bytes.
+    ///
+    /// # Errors
+    /// If writing fails.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
         match self {
             TarOutput::File(file) => file.write(bytes),
             TarOutput::Stream(stream, name) => {
@@ -58,7 +67,11 @@ impl TarOutput {
         }
     }
 
-    fn finish(self) -> Result<(), StorageError> {
+    /// Hands over what is left.
+    ///
+    /// # Errors
+    /// If writing fails.
+    pub fn finish(self) -> Result<(), StorageError> {
         match self {
             TarOutput::File(file) => file.finish(),
             TarOutput::Stream(mut stream, name) => stream.flush().context("write to file", &name),

@@ -19,6 +19,14 @@ const SETTINGS: [(&str, &str); 3] =
 /// The shortest limit on connecting; libpq's clock once counted in whole seconds.
 const CONNECT_TIMEOUT_MIN: Duration = Duration::from_secs(2);
 
+/// stub
+pub struct StandbyConninfo {
+    /// t
+    pub text: String,
+    /// l
+    pub left_out: Vec<Keyword>,
+}
+
 /// How to connect for physical replication.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectOptions {
@@ -112,6 +120,11 @@ impl ConnectOptions {
                 .map(|milliseconds| Duration::from_millis(milliseconds.into())),
             default_socket_directory: environment.socket_directory().to_owned(),
         })
+    }
+
+    /// stub
+    pub fn for_standby(&self, _: crate::pg::ServerVersion, _: Option<&Path>) -> StandbyConninfo {
+        StandbyConninfo { text: String::new(), left_out: Vec::new() }
     }
 
     /// Returns the parameters of the startup message, in libpq's order.
