@@ -154,6 +154,9 @@ fn throw_away(server: &str) -> Result<Floor, AnyError> {
                 force_encode: false,
                 checksums: None,
             }),
+            max_rate_kb: None,
+            target: None,
+            compression: None,
         };
         connection.send_command(&command.to_command(version)).await?;
         let mut stream = BaseBackupStream::new(version, ManifestExpected::Yes);

@@ -1,7 +1,6 @@
 //! Every kind of backup, taken while the server is written to, is what PostgreSQL calls a backup.
 
-use std::fs::{self, DirBuilder, File};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use crate::support::client::Client;
@@ -10,16 +9,15 @@ use crate::support::proxy::{Fault, Proxy};
 use crate::support::scratch::Scratch;
 use crate::support::server::Server;
 use crate::support::tree;
-use crate::support::verify::{self, Wal, untar};
+use crate::support::verify::{self, Wal, data_directory};
 use crate::support::workload::{WriteLoad, fill, kept_rows, sums_agree};
 
 on_servers!(every_kind_of_backup_under_load_verifies_and_starts: pg13 pg14 pg15 pg16 pg17 pg18);
 
-/// How the output becomes a data directory.
+/// Where a backup goes.
 #[derive(Clone, Copy, Debug)]
 enum Output {
-    Plain,
-    Tar,
+    Directory,
     Stdout,
 }
 
@@ -28,13 +26,13 @@ fn every_kind_of_backup_under_load_verifies_and_starts(installation: Installatio
     let kept = fill(&server);
     let mut load = WriteLoad::start(&server);
     let table: [(Output, &[&str]); 7] = [
-        (Output::Plain, &["-X", "stream"]),
-        (Output::Plain, &["-X", "stream", "-N", "--no-slot", "--manifest-checksums=SHA256"]),
-        (Output::Plain, &["-X", "fetch", "-N", "--manifest-force-encode"]),
-        (Output::Tar, &["-Ft", "-X", "stream"]),
-        (Output::Tar, &["-Ft", "-X", "fetch", "-N"]),
+        (Output::Directory, &["-X", "stream"]),
+        (Output::Directory, &["-X", "stream", "-N", "--no-slot", "--manifest-checksums=SHA256"]),
+        (Output::Directory, &["-X", "fetch", "-N", "--manifest-force-encode"]),
+        (Output::Directory, &["-Ft", "-X", "stream"]),
+        (Output::Directory, &["-Ft", "-X", "fetch", "-N"]),
         (Output::Stdout, &["-Ft", "-X", "fetch", "-N"]),
-        (Output::Plain, &["-X", "none", "-N", "--no-estimate-size"]),
+        (Output::Directory, &["-X", "none", "-N", "--no-estimate-size"]),
     ];
     for (output, arguments) in table {
         let scratch = Scratch::new();
@@ -53,22 +51,19 @@ fn every_kind_of_backup_under_load_verifies_and_starts(installation: Installatio
 
 /// Takes a backup and makes a data directory of it.
 fn take(server: &Server, scratch: &Scratch, output: Output, arguments: &[&str]) -> PathBuf {
-    let (target, data) = (scratch.join("target"), scratch.join("data"));
+    let target = scratch.join("target");
     let client = Client::pgsiphon().to(server).args(arguments);
-    if let Output::Plain = output {
-        client.into_directory(&target).run().succeeded();
-        return target;
+    match output {
+        Output::Directory => {
+            client.into_directory(&target).run().succeeded();
+        }
+        Output::Stdout => {
+            fs::create_dir(&target).unwrap();
+            let archive = File::create(target.join("base.tar")).unwrap();
+            client.into_directory(Path::new("-")).stdout(archive).run().succeeded();
+        }
     }
-    DirBuilder::new().mode(0o700).create(&data).unwrap();
-    if let Output::Stdout = output {
-        fs::create_dir(&target).unwrap();
-        let archive = File::create(target.join("base.tar")).unwrap();
-        client.into_directory(Path::new("-")).stdout(archive).run().succeeded();
-    } else {
-        client.into_directory(&target).run().succeeded();
-    }
-    untar(&target, &data);
-    data
+    data_directory(&target, scratch)
 }
 
 on_servers!(a_backup_without_manifest_is_complete_too: pg13 pg18);

@@ -183,8 +183,8 @@ impl Server {
         });
     }
 
-    /// Waits until the server takes sessions that may write, as its recovery is over; says whether it
-    /// came so far.
+    /// Waits until the server takes sessions; says whether it came so far. Those of a standby may not write,
+    /// those of any other server may, as its recovery is over.
     fn becomes_ready(&mut self) -> bool {
         let mut is_ready = false;
         wait_until("the server to start", || {
@@ -200,7 +200,7 @@ impl Server {
         };
         let mut lines = contents.lines();
         lines.next() == Some(&self.process.id().to_string())
-            && lines.nth(6).is_some_and(|status| status.trim_end() == "ready")
+            && lines.nth(6).is_some_and(|status| ["ready", "standby"].contains(&status.trim_end()))
     }
 
     /// Returns the data directory.

@@ -1,11 +1,13 @@
 //! PostgreSQL's own judgement of a backup.
 
-use std::fs;
-use std::path::Path;
+use std::ffi::OsStr;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::installation::Installation;
-use super::scratch::run;
+use super::installation::{Installation, client_program};
+use super::scratch::{Scratch, names, run};
 
 /// Whether a backup has the WAL that it needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,12 +40,36 @@ pub fn judge(installation: Installation, backup: &Path, wal: Wal) -> Result<(), 
     }
 }
 
-/// Makes a data directory of a backup in tar format without tablespaces, by the program `tar`.
-pub fn untar(backup: &Path, data: &Path) {
-    extract(&backup.join("base.tar"), data);
-    let wal = backup.join("pg_wal.tar");
-    if wal.exists() {
-        extract(&wal, &data.join("pg_wal"));
+/// Makes sure that `pg_verifybackup` of 18 accepts a backup in tar format; it reads no WAL there.
+#[track_caller]
+pub fn verify_tar(backup: &Path) {
+    let mut command = Command::new(client_program("pg_verifybackup"));
+    run(command.env("LC_ALL", "C").arg("--no-parse-wal").arg(backup));
+}
+
+/// Returns a backup without tablespaces as a data directory: itself, or what is unpacked from it.
+pub fn data_directory(backup: &Path, scratch: &Scratch) -> PathBuf {
+    if backup.join("PG_VERSION").exists() {
+        return backup.to_owned();
+    }
+    let data = scratch.join("data");
+    DirBuilder::new().mode(0o700).create(&data).unwrap();
+    untar(backup, &data);
+    data
+}
+
+/// Makes a data directory of a backup in tar format without tablespaces, by the program `tar` and those
+/// that it calls for compressed files.
+fn untar(backup: &Path, data: &Path) {
+    for name in names(backup) {
+        if name.starts_with("base.tar") {
+            extract(&backup.join(name), data);
+        }
+    }
+    for name in names(backup) {
+        if name.starts_with("pg_wal.tar") {
+            extract(&backup.join(name), &data.join("pg_wal"));
+        }
     }
     let manifest = backup.join("backup_manifest");
     if manifest.exists() {
@@ -52,5 +78,13 @@ pub fn untar(backup: &Path, data: &Path) {
 }
 
 fn extract(archive: &Path, directory: &Path) {
-    run(Command::new("tar").arg("-xpf").arg(archive).arg("-C").arg(directory));
+    let program = match archive.extension().and_then(OsStr::to_str) {
+        Some("gz") => Some("gzip"),
+        Some("lz4") => Some("lz4"),
+        Some("zst") => Some("zstd"),
+        _ => None,
+    };
+    let mut tar = Command::new("tar");
+    tar.args(program.map(|program| format!("--use-compress-program={program}")));
+    run(tar.arg("-xpf").arg(archive).arg("-C").arg(directory));
 }
