@@ -143,7 +143,7 @@ impl fmt::Display for Phase {
             Phase::Initiating => "could not initiate base backup",
             Phase::Header => "could not get backup header",
             Phase::Data => "could not read COPY data",
-            Phase::End => "could not get write-ahead log end position from server",
+            Phase::End => "backup failed",
             Phase::Verdict => "final receive failed",
         })
     }

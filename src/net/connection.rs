@@ -1,5 +1,7 @@
 //! An established session: framed reads, commands and their small answers.
 
+use std::io;
+
 use bytes::BytesMut;
 use postgres_protocol::message::frontend;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -157,12 +159,24 @@ impl Wire {
         match self.stream.read_buf(&mut self.input).await {
             Ok(0) => Err(ConnectionError::Closed),
             Ok(_) => Ok(()),
+            Err(source) if is_hang_up(&source) => Err(ConnectionError::Closed),
             Err(source) => Err(ConnectionError::Receive(source)),
         }
     }
 
     /// Sends what is in the output buffer.
     pub(super) async fn flush(&mut self) -> Result<(), ConnectionError> {
-        self.stream.write_all_buf(&mut self.output).await.map_err(ConnectionError::Send)
+        self.stream.write_all_buf(&mut self.output).await.map_err(|source| {
+            if is_hang_up(&source) {
+                ConnectionError::Closed
+            } else {
+                ConnectionError::Send(source)
+            }
+        })
     }
+}
+
+/// Says whether the peer has closed the connection, which shows as an error if it had not read everything.
+fn is_hang_up(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
 }

@@ -110,7 +110,7 @@ impl OpenFile {
     pub(super) fn reserve(&self, size: u64) -> Result<(), StorageError> {
         match fallocate(self.file.as_file(), FallocateFlags::empty(), 0, size) {
             Err(errno @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG)) => {
-                Err(StorageError::new("reserve space for file", self.file.path(), errno))
+                Err(StorageError::new("write to file", self.file.path(), errno))
             }
             Ok(()) | Err(_) => Ok(()),
         }

@@ -15,6 +15,7 @@ mod backups;
 mod checks;
 mod compression;
 mod disk;
+mod failures;
 mod fake_server;
 mod hostile;
 mod kills;

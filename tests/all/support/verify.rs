@@ -60,7 +60,7 @@ pub fn data_directory(backup: &Path, scratch: &Scratch) -> PathBuf {
 
 /// Makes a data directory of a backup in tar format without tablespaces, by the program `tar` and those
 /// that it calls for compressed files.
-fn untar(backup: &Path, data: &Path) {
+pub fn untar(backup: &Path, data: &Path) {
     for name in names(backup) {
         if name.starts_with("base.tar") {
             extract(&backup.join(name), data);
