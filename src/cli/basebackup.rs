@@ -107,7 +107,7 @@ fn prompt() -> Result<Password, Failure> {
 
 fn connection_arguments(typed: &ConnectionArgs) -> ConnectionArguments {
     ConnectionArguments {
-        connection_string: typed.dbname.clone(),
+        connection_string: typed.dbname.as_ref().map(|typed| typed.reveal().to_owned()),
         host: typed.host.clone(),
         port: typed.port.clone(),
         user: typed.user.clone(),

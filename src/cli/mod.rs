@@ -15,8 +15,8 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 pub use args::{
-    BasebackupRequest, Conflict, ConnectionArgs, Outcome, PasswordPrompt, ShowProgress,
-    SyntaxError, UsageError, ValueError, Verbosity, interpret,
+    BasebackupRequest, Conflict, ConnectionArgs, ConnectionString, Outcome, PasswordPrompt,
+    ReportForm, ShowProgress, SyntaxError, UsageError, ValueError, Verbosity, interpret,
 };
 pub use messages::{Colors, Messages};
 pub use password::prompt as prompt_password;
@@ -61,7 +61,12 @@ fn refuse(program: &Program, error: &UsageError, messages: &mut Messages<impl io
         UsageError::Value(_)
         | UsageError::Conflict(_)
         | UsageError::UnknownCommand(_)
-        | UsageError::NoCommand => messages.error(error),
+        | UsageError::NoCommand
+        | UsageError::NoShell
+        | UsageError::UnknownShell(_)
+        | UsageError::UnknownProgram(_)
+        | UsageError::UnknownPage(_)
+        | UsageError::TooManyOperands(_) => messages.error(error),
     }
     if let Some(command) = error.helpful_command(program) {
         messages.hint(format_args!("Try \"{command} --help\" for more information."));
