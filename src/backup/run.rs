@@ -37,6 +37,8 @@ pub struct BackupJob<'a> {
 /// A complete backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackupSummary {
+    /// Identifies the cluster, as IDENTIFY_SYSTEM gives it.
+    pub system_identifier: String,
     /// Where replay starts.
     pub start_lsn: Lsn,
     /// Up to where it must go.
@@ -155,7 +157,7 @@ async fn take(
         }
     };
     let (sent, ()) = tokio::try_join!(receive, stream_wal)?;
-    settle(job, &header, sent, disk).await
+    settle(job, cluster.system_identifier, &header, sent, disk).await
 }
 
 /// Asks the server about itself, prepares the target and asks for the backup.
@@ -190,6 +192,7 @@ fn announce_size(header: &Header, progress: &Progress) {
 /// Judges what was received and brings it to stable storage.
 async fn settle(
     job: BackupJob<'_>,
+    system_identifier: String,
     header: &Header,
     sent: Sent,
     disk: Disk,
@@ -222,6 +225,7 @@ async fn settle(
     run_blocking("names", complete).await.map_err(BackupError::Thread)??;
     Ok(Settled {
         summary: BackupSummary {
+            system_identifier,
             start_lsn: header.start_lsn,
             end_lsn,
             timeline: header.timeline,
