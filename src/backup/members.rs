@@ -22,7 +22,7 @@ pub(super) struct Record {
     pub(super) algorithm: ChecksumAlgorithm,
 }
 
-/// Tells the progress display which file is being written.
+/// Counts files, and tells the progress display which one is being written.
 pub(super) struct FileWatcher {
     pub(super) progress: Arc<Progress>,
     pub(super) current_file: CurrentFile,
@@ -38,6 +38,7 @@ pub(super) enum CurrentFile {
 
 impl FileWatcher {
     fn begin(&self, path: &MemberPath) {
+        Progress::add(&self.progress.files, 1);
         if let CurrentFile::Below(root) = &self.current_file {
             self.progress.set_current_file(root.join(path.as_path()));
         }

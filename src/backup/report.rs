@@ -78,6 +78,8 @@ pub struct Progress {
     pub tablespaces_done: AtomicU64,
     /// Archives in all; 0 while unknown.
     pub tablespaces_total: AtomicU64,
+    /// Files begun.
+    pub files: AtomicU64,
     /// Bytes of WAL received over the second connection.
     pub wal_bytes: AtomicU64,
     /// The file that is being written.

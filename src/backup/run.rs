@@ -38,6 +38,8 @@ pub struct BackupJob<'a> {
 /// A complete backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackupSummary {
+    /// Identifies the cluster, as IDENTIFY_SYSTEM gives it.
+    pub system_identifier: String,
     /// Where replay starts.
     pub start_lsn: Lsn,
     /// Up to where it must go.
@@ -160,7 +162,7 @@ async fn take(
     };
     let (sent, ()) = tokio::try_join!(receive, stream_wal)?;
     let roots = created.paths();
-    settle(job, &header, sent, disk, roots).await
+    settle(job, cluster.system_identifier, &header, sent, disk, roots).await
 }
 
 /// A backup that was asked for.
@@ -226,6 +228,7 @@ fn standby_files(
 /// Judges what was received and brings it to stable storage.
 async fn settle(
     job: BackupJob<'_>,
+    system_identifier: String,
     header: &Header,
     sent: Sent,
     disk: Disk,
@@ -268,6 +271,7 @@ async fn settle(
     run_blocking("names", complete).await.map_err(BackupError::Thread)??;
     Ok(Settled {
         summary: BackupSummary {
+            system_identifier,
             start_lsn: header.start_lsn,
             end_lsn,
             timeline: header.timeline,

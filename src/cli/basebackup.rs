@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Builder;
 
-use super::args::{BasebackupRequest, ConnectionArgs, PasswordPrompt};
-use super::{Messages, Program, TerminalReporter, password, signals};
+use super::args::{BasebackupRequest, ConnectionArgs, PasswordPrompt, ReportForm};
+use super::report::{Line, Report, Run, Warning, Warnings, WarningsKeeper};
+use super::{Messages, Program, TerminalReporter, password, signals, unwritable};
 use crate::backup::{self, BackupError, BackupJob, BackupSummary, Progress};
 use crate::net::conninfo::{
     ConnectOptions, ConnectionArguments, ConninfoError, Environment, Password,
@@ -19,7 +20,7 @@ use crate::pg::OsError;
 /// How often the progress display is brought up to date.
 const TICK: Duration = Duration::from_millis(250);
 
-/// Why there was no backup to begin with.
+/// Why there is no backup.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error(transparent)]
@@ -30,37 +31,51 @@ enum Failure {
     Password(io::Error),
     #[error("could not start: {}", OsError(.0))]
     Start(#[from] io::Error),
+    /// The reporter has told why.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
 }
 
 /// Takes the backup that the command line asks for.
-pub(super) fn run(program: &Program, request: BasebackupRequest) -> ExitCode {
-    match take(program, &request) {
-        Ok(Ok(_)) => ExitCode::SUCCESS,
-        // The reporter has told why.
-        Ok(Err(_)) => ExitCode::FAILURE,
-        Err(failure) => {
-            Messages::to_stderr(program.name()).error(failure);
-            ExitCode::FAILURE
+pub(super) fn run(program: &Program, request: &BasebackupRequest) -> ExitCode {
+    let started = Instant::now();
+    let (progress, warnings) = (Arc::new(Progress::default()), Warnings::default());
+    let outcome = take(program, request, &progress, &warnings);
+    let mut messages = Messages::to_stderr(program.name());
+    match &outcome {
+        Ok(_) | Err(Failure::Backup(_)) => {}
+        Err(failure) => messages.error(failure),
+    }
+    if request.report == ReportForm::Json {
+        let elapsed = started.elapsed();
+        let config = &request.config;
+        let run = Run { config, progress: &progress, warnings: &warnings, elapsed };
+        let report = Report::new(run, outcome.as_ref().map_err(ToString::to_string));
+        if let Err(error) = Line::Report(&report).write(&mut io::stdout()) {
+            return unwritable(&mut messages, &error);
         }
     }
+    if outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn take(
     program: &Program,
     request: &BasebackupRequest,
-) -> Result<Result<BackupSummary, BackupError>, Failure> {
+    progress: &Arc<Progress>,
+    warnings: &Warnings,
+) -> Result<BackupSummary, Failure> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let (connection, connect) = connect(program, &request.connection).await?;
+        let (connection, connect) = connect(program, &request.connection, warnings).await?;
         // Not before: until something is created, and while a password is typed, a signal just ends us.
         let interrupt = signals::first_interrupt()?;
-        let progress = Arc::new(Progress::default());
-        let reporter = TerminalReporter::on_stderr(program, request, Arc::clone(&progress));
+        let terminal = TerminalReporter::on_stderr(program, request, Arc::clone(progress));
+        let reporter = WarningsKeeper { warnings, next: &terminal };
         let config = &request.config;
-        let job = BackupJob { config, connect: &connect, reporter: &reporter, progress: &progress };
+        let job = BackupJob { config, connect: &connect, reporter: &reporter, progress };
         tokio::select! {
-            outcome = backup::run(job, connection, interrupt.cancelled()) => Ok(outcome),
-            () = tick(&reporter) => unreachable!("the display ticks until the backup ends"),
+            outcome = backup::run(job, connection, interrupt.cancelled()) => Ok(outcome?),
+            () = tick(&terminal) => unreachable!("the display ticks until the backup ends"),
         }
     })
 }
@@ -77,6 +92,7 @@ async fn tick(reporter: &TerminalReporter<io::Stderr>) {
 async fn connect(
     program: &Program,
     typed: &ConnectionArgs,
+    warnings: &Warnings,
 ) -> Result<(Connection, ConnectOptions), Failure> {
     let mut arguments = connection_arguments(typed);
     if typed.password_prompt == PasswordPrompt::Always {
@@ -85,11 +101,12 @@ async fn connect(
     loop {
         let environment = Environment::from_process();
         let options = ConnectOptions::resolve(&arguments, program.name(), &environment)?;
-        let mut warnings = Vec::new();
-        let connected = net::connect(&options, &mut warnings).await;
-        for warning in warnings {
+        let mut told = Vec::new();
+        let connected = net::connect(&options, &mut told).await;
+        for warning in told {
             // libpq prints this itself, without the program's name.
             Messages::to_stderr(program.name()).raw(format_args!("WARNING: {warning}"));
+            warnings.add(Warning::text(warning.to_string()));
         }
         let may_ask = arguments.password.is_none() && typed.password_prompt == PasswordPrompt::Auto;
         match connected {
@@ -107,7 +124,7 @@ fn prompt() -> Result<Password, Failure> {
 
 fn connection_arguments(typed: &ConnectionArgs) -> ConnectionArguments {
     ConnectionArguments {
-        connection_string: typed.dbname.clone(),
+        connection_string: typed.dbname.as_ref().map(|typed| typed.reveal().to_owned()),
         host: typed.host.clone(),
         port: typed.port.clone(),
         user: typed.user.clone(),

@@ -7,6 +7,7 @@ mod messages;
 mod password;
 mod program;
 mod progress;
+mod report;
 mod reporter;
 mod signals;
 
@@ -14,14 +15,19 @@ use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use crate::pg::OsError;
+
 pub use args::{
-    BasebackupRequest, Conflict, ConnectionArgs, Outcome, PasswordPrompt, ShowProgress,
-    SyntaxError, UsageError, ValueError, Verbosity, interpret,
+    BasebackupRequest, Conflict, ConnectionArgs, ConnectionString, Outcome, PasswordPrompt,
+    ReportForm, ShowProgress, SyntaxError, UsageError, ValueError, Verbosity, interpret,
 };
 pub use messages::{Colors, Messages};
 pub use password::prompt as prompt_password;
 pub use program::{Program, Role};
-pub use progress::{ProgressBars, ProgressDisplay, ProgressLine, Screen};
+pub use progress::{ProgressBars, ProgressDisplay, ProgressLine, ProgressObjects, Screen};
+pub use report::{
+    Line, Phase, ProgressObject, Report, Run, Status, Warning, Warnings, WarningsKeeper,
+};
 pub use reporter::TerminalReporter;
 
 /// Runs the program with all its arguments, `argv[0]` first.
@@ -31,7 +37,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.collect();
     match interpret(&program, &arguments) {
         Ok(Outcome::Print(text)) => print(&program, &text),
-        Ok(Outcome::Basebackup(request)) => basebackup::run(&program, *request),
+        Ok(Outcome::Basebackup(request)) => basebackup::run(&program, &request),
         Err(error) => {
             refuse(&program, &error, &mut Messages::to_stderr(program.name()));
             ExitCode::FAILURE
@@ -43,12 +49,14 @@ fn print(program: &Program, text: &str) -> ExitCode {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let mut messages = Messages::to_stderr(program.name());
-            messages.error(format_args!("could not write to standard output: {error}"));
-            ExitCode::FAILURE
-        }
+        Err(error) => unwritable(&mut Messages::to_stderr(program.name()), &error),
     }
+}
+
+/// Says that standard output does not take what was asked for.
+fn unwritable(messages: &mut Messages<impl io::Write>, error: &io::Error) -> ExitCode {
+    messages.error(format_args!("could not write to standard output: {}", OsError(error)));
+    ExitCode::FAILURE
 }
 
 /// Says why the command line is not carried out, and where to look.
@@ -61,7 +69,12 @@ fn refuse(program: &Program, error: &UsageError, messages: &mut Messages<impl io
         UsageError::Value(_)
         | UsageError::Conflict(_)
         | UsageError::UnknownCommand(_)
-        | UsageError::NoCommand => messages.error(error),
+        | UsageError::NoCommand
+        | UsageError::NoShell
+        | UsageError::UnknownShell(_)
+        | UsageError::UnknownProgram(_)
+        | UsageError::UnknownPage(_)
+        | UsageError::TooManyOperands(_) => messages.error(error),
     }
     if let Some(command) = error.helpful_command(program) {
         messages.hint(format_args!("Try \"{command} --help\" for more information."));

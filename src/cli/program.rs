@@ -7,10 +7,10 @@ use std::path::Path;
 const FOLLOWED_RELEASE: &str = "18.6";
 
 /// The name by which the drop-in is recognised.
-const DROP_IN_NAME: &str = "pg_basebackup";
+pub(super) const DROP_IN_NAME: &str = "pg_basebackup";
 
 /// Our own name, and the one used when there is no `argv[0]`.
-const OWN_NAME: &str = "pgsiphon";
+pub(super) const OWN_NAME: &str = "pgsiphon";
 
 /// The program as the user called it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -34,8 +34,7 @@ impl TerminalReporter<Stderr> {
         counters: Arc<Progress>,
     ) -> Self {
         let messages = Messages::to_stderr(program.name());
-        let display =
-            ProgressDisplay::choose(program, request.progress, request.verbosity, counters);
+        let display = ProgressDisplay::choose(program, request, counters);
         TerminalReporter::new(messages, request.verbosity, display)
     }
 }

@@ -1,8 +1,9 @@
 //! Why a command line is refused, in the words of `pg_basebackup` 18.
 
-use super::syntax::SyntaxError;
+use super::getopt::SyntaxError;
 use super::values::ValueError;
 use crate::cli::program::Program;
+use crate::pg::CompressionError;
 
 /// A command line that is not carried out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,6 +27,25 @@ pub enum UsageError {
     /// `pgsiphon` without arguments.
     #[error("no command specified")]
     NoCommand,
+    /// `pgsiphon completions` without arguments.
+    #[error("no shell specified")]
+    NoShell,
+    /// There are no completions for this shell.
+    #[error(
+        "unrecognized shell \"{0}\", must be \"bash\", \"elvish\", \"fish\", \"powershell\", or \"zsh\""
+    )]
+    UnknownShell(String),
+    /// There are no completions for this program.
+    #[error("unrecognized program \"{0}\", must be \"pgsiphon\" or \"pg_basebackup\"")]
+    UnknownProgram(String),
+    /// There is no such manual page.
+    #[error(
+        "unrecognized manual page \"{0}\", must be \"pgsiphon\", \"pgsiphon-basebackup\", or \"pg_basebackup\""
+    )]
+    UnknownPage(String),
+    /// A command of our own got more than it takes.
+    #[error("too many command-line arguments (first is \"{0}\")")]
+    TooManyOperands(String),
 }
 
 /// Options that are well formed but make no sense together, in the order in which they are looked for.
@@ -34,8 +54,20 @@ pub enum UsageError {
 pub enum Conflict {
     #[error("too many command-line arguments (first is \"{0}\")")]
     TooManyArguments(String),
+    #[error("cannot specify both format and backup target")]
+    FormatWithTarget,
     #[error("must specify output directory or backup target")]
     NoDirectory,
+    #[error("cannot specify both output directory and backup target")]
+    DirectoryWithTarget,
+    #[error(transparent)]
+    Compression(#[from] CompressionError),
+    #[error("client-side compression is not possible when a backup target is specified")]
+    ClientCompressionWithTarget,
+    #[error("only tar mode backups can be compressed")]
+    CompressionInPlainMode,
+    #[error("WAL cannot be streamed when a backup target is specified")]
+    StreamingWithTarget,
     #[error("cannot stream write-ahead logs in tar mode to stdout")]
     StreamingToStdout,
     #[error("replication slots can only be used with WAL streaming")]
@@ -44,6 +76,8 @@ pub enum Conflict {
     NoSlotWithName,
     #[error("--create-slot needs a slot to be specified using --slot")]
     CreateSlotWithoutName,
+    #[error("WAL directory location cannot be specified along with a backup target")]
+    WalDirectoryWithTarget,
     #[error("WAL directory location can only be specified in plain mode")]
     WalDirectoryInTarMode,
     #[error("WAL directory location must be an absolute path")]
@@ -54,6 +88,10 @@ pub enum Conflict {
     NoManifestWithChecksums,
     #[error("--no-manifest and --manifest-force-encode are incompatible options")]
     NoManifestWithForceEncode,
+    #[error("incremental backups are not supported yet")]
+    Incremental,
+    #[error("--json cannot be used when the backup is written to standard output")]
+    JsonToStdout,
 }
 
 impl UsageError {
@@ -61,13 +99,18 @@ impl UsageError {
     /// message says which ones are right.
     pub fn helpful_command(&self, program: &Program) -> Option<String> {
         match self {
-            UsageError::Value(_) => None,
+            UsageError::Value(_)
+            | UsageError::Conflict(Conflict::Compression(_) | Conflict::Incremental)
+            | UsageError::UnknownShell(_)
+            | UsageError::UnknownProgram(_)
+            | UsageError::UnknownPage(_) => None,
             UsageError::Syntax(_) | UsageError::Misplaced | UsageError::Conflict(_) => {
                 Some(program.basebackup_command())
             }
-            UsageError::UnknownCommand(_) | UsageError::NoCommand => {
-                Some(program.name().to_owned())
-            }
+            UsageError::UnknownCommand(_)
+            | UsageError::NoCommand
+            | UsageError::NoShell
+            | UsageError::TooManyOperands(_) => Some(program.name().to_owned()),
         }
     }
 }

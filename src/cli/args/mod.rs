@@ -1,21 +1,31 @@
 //! From the command line to what the program shall do, in two steps: what was typed ([`typed`]), then
 //! what is meant ([`meant`]). Pure: nothing is printed, nothing is looked up.
 
+mod documents;
 mod error;
+mod getopt;
 mod meant;
-mod syntax;
 mod typed;
 mod values;
 
 use std::ffi::{OsStr, OsString};
 
 pub use error::{Conflict, UsageError};
-pub use meant::{BasebackupRequest, ConnectionArgs, PasswordPrompt, ShowProgress, Verbosity};
-pub use syntax::SyntaxError;
-pub use values::ValueError;
+pub use getopt::SyntaxError;
+pub use meant::{
+    BasebackupRequest, ConnectionArgs, PasswordPrompt, ReportForm, ShowProgress, Verbosity,
+};
+pub use values::{ConnectionString, ValueError};
 
 use super::program::{Program, Role};
 use typed::Typed;
+
+/// The commands of `pgsiphon`.
+const COMMANDS: [(&str, &str); 3] = [
+    ("basebackup", "Take a base backup of a running server"),
+    ("completions", "Print what makes a shell complete the options"),
+    ("man", "Print a manual page"),
+];
 
 /// What the command line asks for.
 #[derive(Clone, Debug)]
@@ -42,10 +52,14 @@ fn command(program: &Program, arguments: &[OsString]) -> Result<Outcome, UsageEr
     if let Some(text) = first_argument(program, arguments, overview) {
         return Ok(Outcome::Print(text));
     }
-    match arguments.split_first() {
-        Some((name, options)) if name == "basebackup" => basebackup(program, options),
-        Some((name, _)) => Err(UsageError::UnknownCommand(values::shown(name))),
-        None => Err(UsageError::NoCommand),
+    let Some((name, arguments)) = arguments.split_first() else {
+        return Err(UsageError::NoCommand);
+    };
+    match name.to_str() {
+        Some("basebackup") => basebackup(program, arguments),
+        Some("completions") => documents::completions(arguments).map(Outcome::Print),
+        Some("man") => documents::manual_page(arguments).map(Outcome::Print),
+        _ => Err(UsageError::UnknownCommand(getopt::shown(name))),
     }
 }
 
@@ -73,21 +87,26 @@ fn first_argument(
 
 fn overview(program: &Program) -> String {
     let name = program.name();
+    let commands: String =
+        COMMANDS.iter().map(|(command, about)| format!("  {command:<13}  {about}\n")).collect();
     format!(
         "\
 Streams physical backups out of PostgreSQL servers.
 
 Usage: {name} COMMAND [OPTION]...
+       {name} completions bash|elvish|fish|powershell|zsh [PROGRAM]
+       {name} man [PAGE]
 
 Commands:
-  basebackup     Take a base backup of a running server
-
+{commands}
 As the first argument:
   -V, --version  Show the version, then exit
   -?, --help     Show this help, then exit
 
-\"{name} COMMAND --help\" tells the options of a command. Called by the name
-pg_basebackup, the program takes the options of pg_basebackup.
+\"{name} basebackup --help\" tells the options of a backup. Called by the name
+pg_basebackup, the program takes the options of pg_basebackup. Completions are
+for pgsiphon or pg_basebackup; the manual pages are pgsiphon,
+pgsiphon-basebackup and pg_basebackup.
 "
     )
 }

@@ -84,6 +84,7 @@ impl ProgressLine {
         let current = self.counters.current_file();
         let file = match self.verbosity {
             Verbosity::Quiet => FileField::Absent,
+            Verbosity::Verbose if current.as_os_str().is_empty() => FileField::Unknown,
             Verbosity::Verbose => FileField::Name(&current),
         };
         let line = self.numbers(self.archives_done).line(file);
@@ -95,7 +96,7 @@ impl ProgressLine {
     fn print_last(&mut self, out: &mut impl Write) {
         let file = match self.verbosity {
             Verbosity::Quiet => FileField::Absent,
-            Verbosity::Verbose => FileField::Blank,
+            Verbosity::Verbose => FileField::Finished,
         };
         let archives = Progress::read(&self.counters.tablespaces_total);
         let line = self.numbers(archives).line(file);
@@ -141,10 +142,12 @@ struct Numbers {
 enum FileField<'a> {
     /// Nothing: files are shown only to who asked for each step.
     Absent,
-    /// Blanks that cover the last name.
-    Blank,
+    /// Blanks: the server stores the backup, and does not say where it is. The original says 100 % here.
+    Unknown,
     /// The current file.
     Name(&'a Path),
+    /// Blanks that cover the last name.
+    Finished,
 }
 
 impl Numbers {
@@ -155,8 +158,10 @@ impl Numbers {
         let estimated_kb = self.total_bytes / 1024;
         let total = done_kb.max(estimated_kb).to_string();
         let percent = match file {
-            FileField::Blank => 100,
-            FileField::Absent | FileField::Name(_) => percentage(done_kb, estimated_kb),
+            FileField::Finished => 100,
+            FileField::Absent | FileField::Unknown | FileField::Name(_) => {
+                percentage(done_kb, estimated_kb)
+            }
         };
         let plural = if self.tablespaces_total == 1 { "" } else { "s" };
         let numbers = format!(
@@ -167,7 +172,9 @@ impl Numbers {
         );
         match file {
             FileField::Absent => numbers,
-            FileField::Blank => format!("{numbers} {:width$}", "", width = FILE_NAME_COLUMNS + 5),
+            FileField::Unknown | FileField::Finished => {
+                format!("{numbers} {:width$}", "", width = FILE_NAME_COLUMNS + 5)
+            }
             FileField::Name(path) => {
                 format!("{numbers} ({:<FILE_NAME_COLUMNS$})", shortened(path))
             }
@@ -206,13 +213,18 @@ mod tests {
         }
     }
 
-    /// Captured from pg_basebackup 18.6, but for the first two.
+    /// Captured from pg_basebackup 18.6, but for the first three.
     #[test]
     fn lines_have_the_original_widths() {
         let name = |path: &'static str| FileField::Name(Path::new(path));
         let n1 = "/tmp/clisrv/n1/PG_18_202506291/5/16386";
         let table = [
             (numbers(0, 0, 0, 0), FileField::Absent, "0/0 kB (0%), 0/0 tablespaces"),
+            (
+                numbers(10754, 40795, 0, 1),
+                FileField::Unknown,
+                "10754/40795 kB (26%), 0/1 tablespace                                         ",
+            ),
             (numbers(7, 40795, 0, 1), FileField::Absent, "    7/40795 kB (0%), 0/1 tablespace"),
             (
                 numbers(10754, 40795, 0, 3),
@@ -236,7 +248,7 @@ mod tests {
             ),
             (
                 numbers(40808, 40795, 3, 3),
-                FileField::Blank,
+                FileField::Finished,
                 "40808/40808 kB (100%), 3/3 tablespaces                                         ",
             ),
         ];

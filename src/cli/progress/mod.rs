@@ -1,18 +1,20 @@
-//! Showing how far a backup is: as the original does, or with bars.
+//! Showing how far a backup is: as the original does, with bars, or as JSON.
 
 mod bars;
+mod json;
 mod line;
 
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, IsTerminal as _, Stdout, Write};
 use std::sync::Arc;
 use std::time::Instant;
 
 use indicatif::ProgressDrawTarget;
 
 pub use bars::ProgressBars;
+pub use json::ProgressObjects;
 pub use line::{ProgressLine, Screen};
 
-use super::args::{ShowProgress, Verbosity};
+use super::args::{BasebackupRequest, ReportForm, ShowProgress};
 use super::program::{Program, Role};
 use crate::backup::{Event, Progress};
 
@@ -25,26 +27,26 @@ pub enum ProgressDisplay {
     Line(ProgressLine),
     /// As bars.
     Bars(Box<ProgressBars>),
+    /// As JSON objects.
+    Objects(ProgressObjects<Stdout>),
 }
 
 impl ProgressDisplay {
-    /// Chooses the display that suits the program's name and standard error.
-    pub fn choose(
-        program: &Program,
-        progress: ShowProgress,
-        verbosity: Verbosity,
-        counters: Arc<Progress>,
-    ) -> Self {
+    /// Chooses the display that suits the request, the program's name and standard error.
+    pub fn choose(program: &Program, request: &BasebackupRequest, counters: Arc<Progress>) -> Self {
         let is_terminal = io::stderr().is_terminal();
-        match (progress, program.role()) {
+        match (request.progress, program.role()) {
             (ShowProgress::No, _) => ProgressDisplay::None,
+            (ShowProgress::Yes, _) if request.report == ReportForm::Json => {
+                ProgressDisplay::Objects(ProgressObjects::new(counters, io::stdout()))
+            }
             (ShowProgress::Yes, Role::Native) if is_terminal => {
                 let bars = ProgressBars::new(counters, ProgressDrawTarget::stderr());
                 ProgressDisplay::Bars(Box::new(bars))
             }
             (ShowProgress::Yes, Role::Native | Role::DropIn) => {
                 let screen = if is_terminal { Screen::Terminal } else { Screen::Log };
-                ProgressDisplay::Line(ProgressLine::new(counters, verbosity, screen))
+                ProgressDisplay::Line(ProgressLine::new(counters, request.verbosity, screen))
             }
         }
     }
@@ -55,6 +57,7 @@ impl ProgressDisplay {
             ProgressDisplay::None => {}
             ProgressDisplay::Line(line) => line.handle(event, out),
             ProgressDisplay::Bars(bars) => bars.handle(event),
+            ProgressDisplay::Objects(objects) => objects.handle(event),
         }
     }
 
@@ -64,13 +67,16 @@ impl ProgressDisplay {
             ProgressDisplay::None => {}
             ProgressDisplay::Line(line) => line.tick(now, out),
             ProgressDisplay::Bars(bars) => bars.tick(),
+            ProgressDisplay::Objects(objects) => objects.tick(now),
         }
     }
 
     /// Runs `print` so that its text does not mix with the display.
     pub fn suspend<R>(&self, print: impl FnOnce() -> R) -> R {
         match self {
-            ProgressDisplay::None | ProgressDisplay::Line(_) => print(),
+            ProgressDisplay::None | ProgressDisplay::Line(_) | ProgressDisplay::Objects(_) => {
+                print()
+            }
             ProgressDisplay::Bars(bars) => bars.suspend(print),
         }
     }

@@ -1,69 +1,13 @@
-//! Values of single options, checked while the command line is scanned as the original does: the
-//! first value that is wrong ends the program, whatever comes after it.
+//! `-T OLD=NEW`.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
 
-use crate::backup::{Checkpoint, DirectIo};
+use super::{ValueError, shown};
 
 /// Longest directory name in a tablespace mapping, in bytes: PostgreSQL's `MAXPGPATH`.
 const DIRECTORY_NAME_BYTES_MAX: usize = 1024;
-
-/// The value of an option that cannot be understood. No hint follows these errors.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ValueError {
-    /// `-F`.
-    #[error("invalid output format \"{0}\", must be \"plain\" or \"tar\"")]
-    Format(String),
-    /// `-X`.
-    #[error("invalid wal-method option \"{0}\", must be \"fetch\", \"stream\", or \"none\"")]
-    WalMethod(String),
-    /// `-c`.
-    #[error("invalid checkpoint argument \"{0}\", must be \"fast\" or \"spread\"")]
-    Checkpoint(String),
-    /// `-T` with a name that no server takes.
-    #[error("directory name too long")]
-    DirectoryNameTooLong,
-    /// `-T` that would split into more than two names.
-    #[error("multiple \"=\" signs in tablespace mapping")]
-    MultipleEqualSigns,
-    /// `-T` without two names.
-    #[error("invalid tablespace mapping format \"{0}\", must be \"OLDDIR=NEWDIR\"")]
-    MappingFormat(String),
-    /// `-T` with a relative directory on the server.
-    #[error("old directory is not an absolute path in tablespace mapping: {0}")]
-    OldDirectoryRelative(String),
-    /// `-T` with a relative directory on this side.
-    #[error("new directory is not an absolute path in tablespace mapping: {0}")]
-    NewDirectoryRelative(String),
-    /// `--direct-io`.
-    #[error("invalid direct-io option \"{0}\", must be \"auto\" or \"off\"")]
-    DirectIo(String),
-    /// A text that is sent to the server or looked up, and cannot be.
-    #[error("argument \"{0}\" is not valid UTF-8")]
-    NotUtf8(String),
-}
-
-/// What `-F` asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// A data directory.
-    Plain,
-    /// Tar files.
-    Tar,
-}
-
-/// What `-X` asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WalWish {
-    /// No WAL.
-    None,
-    /// At the end, with the data.
-    Fetch,
-    /// Beside the data.
-    Stream,
-}
 
 /// One `-T`, not canonicalised.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,48 +16,6 @@ pub struct Mapping {
     pub old: PathBuf,
     /// The directory on this side.
     pub new: PathBuf,
-}
-
-/// Reads the value of `-F`.
-pub fn format(value: OsString) -> Result<Format, ValueError> {
-    match value.as_bytes() {
-        b"p" | b"plain" => Ok(Format::Plain),
-        b"t" | b"tar" => Ok(Format::Tar),
-        _ => Err(ValueError::Format(shown(&value))),
-    }
-}
-
-/// Reads the value of `-X`.
-pub fn wal_method(value: OsString) -> Result<WalWish, ValueError> {
-    match value.as_bytes() {
-        b"n" | b"none" => Ok(WalWish::None),
-        b"f" | b"fetch" => Ok(WalWish::Fetch),
-        b"s" | b"stream" => Ok(WalWish::Stream),
-        _ => Err(ValueError::WalMethod(shown(&value))),
-    }
-}
-
-/// Reads the value of `-c`, the only one whose case does not matter.
-pub fn checkpoint(value: OsString) -> Result<Checkpoint, ValueError> {
-    match value.as_bytes().to_ascii_lowercase().as_slice() {
-        b"fast" => Ok(Checkpoint::Fast),
-        b"spread" => Ok(Checkpoint::Spread),
-        _ => Err(ValueError::Checkpoint(shown(&value))),
-    }
-}
-
-/// Reads the value of `--direct-io`.
-pub fn direct_io(value: OsString) -> Result<DirectIo, ValueError> {
-    match value.as_bytes() {
-        b"auto" => Ok(DirectIo::Auto),
-        b"off" => Ok(DirectIo::Off),
-        _ => Err(ValueError::DirectIo(shown(&value))),
-    }
-}
-
-/// Reads a value that is passed on as text.
-pub fn text(value: OsString) -> Result<String, ValueError> {
-    value.into_string().map_err(|value| ValueError::NotUtf8(shown(&value)))
 }
 
 /// Reads the value of `-T` (`tablespace_list_append` in `pg_basebackup.c`): `\=` stands for an equal
@@ -163,11 +65,6 @@ fn is_absolute_anywhere(path: &[u8]) -> bool {
         [drive, b':', b'/' | b'\\', ..] => drive.is_ascii_alphabetic(),
         _ => false,
     }
-}
-
-/// Returns a value as a message shows it.
-pub(super) fn shown(value: &OsStr) -> String {
-    value.to_string_lossy().into_owned()
 }
 
 #[cfg(test)]
