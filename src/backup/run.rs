@@ -1,26 +1,28 @@
 //! A base backup from beginning to end.
 
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
 use super::archives::{Archives, Plan};
+use super::finish::{ReceivedBackup, Settled};
 use super::prepare::{Cluster, claim_target, plan_archives};
 use super::receive::{ArchiveWorker, BackupStream, Header, QUEUE_MAX, Sent};
 use super::standby::StandbyFiles;
 use super::wal_stream::{self, Observer};
 use super::{
     BackupConfig, BackupError, DirectIo, Durability, Event, OnFailure, Phase, Progress, Reporter,
-    SlotChoice, StandbySetup, SyncMethod, Target, WalMethod, finish, request,
+    SyncMethod, Target, WalMethod, finish, request,
 };
 use crate::net::Connection;
 use crate::net::conninfo::ConnectOptions;
 use crate::pg::{Lsn, TimelineId};
-use crate::pipeline::{Worker, run_blocking};
+use crate::pipeline::Worker;
 use crate::protocol::BaseBackupStream;
 use crate::storage::{CreatedDirectories, Disk, DiskConfig};
+use crate::wal::WalReceiver;
 
 /// A backup to take.
 #[derive(Clone, Copy)]
@@ -71,10 +73,7 @@ pub async fn run(
         if settled.manifest_directory.is_some() {
             job.reporter.report(Event::RenamingManifest);
         }
-        let manifest_directory = settled.manifest_directory.as_deref();
-        finish::commit(&created, manifest_directory, job.config.durability)
-            .map_err(BackupError::Commit)?;
-        Ok(settled.summary)
+        finish::commit(settled, &created, job.config.durability).map_err(BackupError::Commit)
     });
     match &outcome {
         Ok(_) => job.reporter.report(Event::Completed),
@@ -94,13 +93,6 @@ fn clear_away(job: BackupJob<'_>, created: &mut CreatedDirectories) {
         OnFailure::CleanUp => created.remove(on_step),
         OnFailure::Keep => created.keep(on_step),
     }
-}
-
-/// A backup that is complete and safe, but for the manifest's name.
-struct Settled {
-    summary: BackupSummary,
-    /// Where the manifest waits for its name, if there is one in a directory.
-    manifest_directory: Option<PathBuf>,
 }
 
 /// Does everything but the last step.
@@ -141,10 +133,28 @@ async fn take(
         Worker::spawn("archive", QUEUE_MAX, move |batches| archives.run(batches))
             .map_err(BackupError::Thread)?;
 
+    let sent = receive(job, backup, worker, wal).await?;
+    let received = ReceivedBackup {
+        system_identifier: cluster.system_identifier,
+        header,
+        sent,
+        roots: created.paths(),
+    };
+    finish::settle(job, received, disk).await
+}
+
+/// Receives data and WAL side by side.
+async fn receive(
+    job: BackupJob<'_>,
+    backup: BackupStream<'_>,
+    worker: ArchiveWorker,
+    wal: Option<WalReceiver<'_>>,
+) -> Result<Sent, BackupError> {
+    let BackupJob { config, reporter, .. } = job;
     reporter.report(Event::ReceivingStarted);
     let (end_sender, end) = watch::channel(None);
     let streams_wal = wal.is_some();
-    let receive = async {
+    let receive_data = async {
         let sent = backup.receive(worker, &end_sender).await?;
         if config.wal != WalMethod::None {
             reporter.report(Event::WalEnd(sent.end_lsn));
@@ -154,15 +164,14 @@ async fn take(
         }
         Ok::<_, BackupError>(sent)
     };
-    let stream_wal = async {
+    let receive_wal = async {
         match wal {
             Some(wal) => Ok(wal.run(end).await?),
             None => Ok(()),
         }
     };
-    let (sent, ()) = tokio::try_join!(receive, stream_wal)?;
-    let roots = created.paths();
-    settle(job, cluster.system_identifier, &header, sent, disk, roots).await
+    let (sent, ()) = tokio::try_join!(receive_data, receive_wal)?;
+    Ok(sent)
 }
 
 /// A backup that was asked for.
@@ -182,7 +191,7 @@ async fn initiate<'a>(
     let cluster = Cluster::ask(&mut connection).await?;
     claim_target(&config.target, cluster.modes, created)?;
     request::check_server(config, cluster.version)?;
-    let standby = standby_files(job, &connection, &cluster);
+    let standby = StandbyFiles::of_job(job, &connection, &cluster);
     let phase = Phase::Initiating;
     let command = request::base_backup(config).to_command(cluster.version);
     let sent = connection.send_command(&command).await;
@@ -203,80 +212,4 @@ fn announce_size(header: &Header, progress: &Progress) {
         .fold(0, u64::saturating_add);
     Progress::add(&progress.total_bytes, kilobytes.saturating_mul(1024));
     Progress::add(&progress.tablespaces_total, header.tablespaces.len() as u64);
-}
-
-/// Works out what the backup gets besides what the server sends, if it is to become a standby.
-fn standby_files(
-    job: BackupJob<'_>,
-    connection: &Connection,
-    cluster: &Cluster,
-) -> Option<StandbyFiles> {
-    let BackupConfig { standby: StandbySetup::Write, wal, .. } = job.config else { return None };
-    let conninfo = job.connect.for_standby(cluster.version, connection.password_source());
-    for keyword in conninfo.left_out {
-        job.reporter.report(Event::StandbySettingLeftOut(keyword.name()));
-    }
-    let slot = match wal {
-        WalMethod::Stream(SlotChoice::Existing(name) | SlotChoice::Create(name)) => Some(&**name),
-        WalMethod::Stream(SlotChoice::Temporary | SlotChoice::None)
-        | WalMethod::Fetch
-        | WalMethod::None => None,
-    };
-    Some(StandbyFiles::new(&conninfo.text, slot, cluster.modes.file))
-}
-
-/// Judges what was received and brings it to stable storage.
-async fn settle(
-    job: BackupJob<'_>,
-    system_identifier: String,
-    header: &Header,
-    sent: Sent,
-    disk: Disk,
-    roots: Vec<PathBuf>,
-) -> Result<Settled, BackupError> {
-    let BackupConfig { target, wal, durability, .. } = job.config;
-    let Sent { end_lsn, received, page_checksums } = sent;
-    let syncs = durability.syncs() && !matches!(target, Target::Server(_));
-    if syncs && page_checksums.is_none() {
-        job.reporter.report(Event::Syncing);
-    }
-    // A disk that failed comes first: what is missing there is no damage.
-    run_blocking("disk", || disk.finish()).await.map_err(BackupError::Thread)??;
-    if let Some(message) = page_checksums {
-        return Err(BackupError::PageChecksums(message));
-    }
-    let verified_files = match received.comparison {
-        Some(comparison) if !comparison.findings.is_empty() => {
-            return Err(BackupError::Damaged(comparison.findings, comparison.findings_omitted));
-        }
-        Some(comparison) => Some(comparison.summary.file_count),
-        None => None,
-    };
-    let has_manifest = received.manifest.is_some();
-    let mut directories = received.directories;
-    if let (Some(path), WalMethod::Stream(_)) = (target.wal_directory(), wal) {
-        directories.extend([path.join("archive_status"), path]);
-    }
-    let durability = *durability;
-    let complete = move || match durability {
-        Durability::NoSync => finish::complete(received.manifest),
-        Durability::Sync(SyncMethod::Fsync) => {
-            finish::complete_synced(received.manifest, &directories)
-        }
-        Durability::Sync(SyncMethod::Syncfs) => {
-            finish::complete(received.manifest)?;
-            finish::sync_file_systems(&roots)
-        }
-    };
-    run_blocking("names", complete).await.map_err(BackupError::Thread)??;
-    Ok(Settled {
-        summary: BackupSummary {
-            system_identifier,
-            start_lsn: header.start_lsn,
-            end_lsn,
-            timeline: header.timeline,
-            verified_files,
-        },
-        manifest_directory: target.directory().filter(|_| has_manifest).map(Path::to_owned),
-    })
 }

@@ -3,9 +3,11 @@
 
 use bytes::Bytes;
 
-use super::BackupError;
 use super::output::Output;
+use super::prepare::Cluster;
+use super::{BackupConfig, BackupError, BackupJob, Event, SlotChoice, StandbySetup, WalMethod};
 use crate::archive::{Member, MemberKind, MemberSink, NewMember};
+use crate::net::Connection;
 use crate::storage::{StorageError, now_as_mtime};
 
 /// The file that ALTER SYSTEM writes; what stands last in it counts.
@@ -22,8 +24,32 @@ pub(super) struct StandbyFiles {
 }
 
 impl StandbyFiles {
+    /// Works out what a backup gets besides what the server sends, if it is to become a standby.
+    pub(super) fn of_job(
+        job: BackupJob<'_>,
+        connection: &Connection,
+        cluster: &Cluster,
+    ) -> Option<Self> {
+        let BackupConfig { standby: StandbySetup::Write, wal, .. } = job.config else {
+            return None;
+        };
+        let conninfo = job.connect.for_standby(cluster.version, connection.password_source());
+        for keyword in conninfo.left_out {
+            job.reporter.report(Event::StandbySettingLeftOut(keyword.name()));
+        }
+        let slot = match wal {
+            WalMethod::Stream(SlotChoice::Existing(name) | SlotChoice::Create(name)) => {
+                Some(name.as_str())
+            }
+            WalMethod::Stream(SlotChoice::Temporary | SlotChoice::None)
+            | WalMethod::Fetch
+            | WalMethod::None => None,
+        };
+        Some(StandbyFiles::new(&conninfo.text, slot, cluster.modes.file))
+    }
+
     /// Writes the settings: how the primary is reached, and the slot to stream with.
-    pub(super) fn new(primary_conninfo: &str, slot: Option<&str>, file_mode: u32) -> Self {
+    fn new(primary_conninfo: &str, slot: Option<&str>, file_mode: u32) -> Self {
         // What was edited by hand may lack its last line's end.
         let mut settings = format!("\nprimary_conninfo = {}\n", quoted(primary_conninfo));
         if let Some(slot) = slot {
