@@ -13,6 +13,7 @@ mod support;
 mod auth;
 mod backups;
 mod checks;
+mod command_line;
 mod disk;
 mod fake_server;
 mod hostile;
