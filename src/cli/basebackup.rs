@@ -9,7 +9,7 @@ use tokio::runtime::Builder;
 
 use super::args::{BasebackupRequest, ConnectionArgs, PasswordPrompt, ReportForm};
 use super::report::{Line, Report, Run, Warning, Warnings, WarningsKeeper};
-use super::{Messages, Program, TerminalReporter, password, signals, unwritable};
+use super::{Messages, Program, TerminalReporter, concealed, password, signals, unwritable};
 use crate::backup::{self, BackupError, BackupJob, BackupSummary, Progress};
 use crate::net::conninfo::{
     ConnectOptions, ConnectionArguments, ConninfoError, Environment, Password,
@@ -124,7 +124,7 @@ fn prompt() -> Result<Password, Failure> {
 
 fn connection_arguments(typed: &ConnectionArgs) -> ConnectionArguments {
     ConnectionArguments {
-        connection_string: typed.dbname.as_ref().map(|typed| typed.reveal().to_owned()),
+        connection_string: typed.dbname.as_ref().map(|typed| concealed::reveal(typed.reveal())),
         host: typed.host.clone(),
         port: typed.port.clone(),
         user: typed.user.clone(),

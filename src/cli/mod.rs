@@ -3,6 +3,7 @@
 
 mod args;
 mod basebackup;
+mod concealed;
 mod messages;
 mod password;
 mod program;
@@ -37,7 +38,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.collect();
     match interpret(&program, &arguments) {
         Ok(Outcome::Print(text)) => print(&program, &text),
-        Ok(Outcome::Basebackup(request)) => basebackup::run(&program, &request),
+        Ok(Outcome::Basebackup(request)) => {
+            if let Some(typed) = &request.connection.dbname {
+                concealed::conceal(program.invoked_as(), &arguments, typed.reveal());
+            }
+            basebackup::run(&program, &request)
+        }
         Err(error) => {
             refuse(&program, &error, &mut Messages::to_stderr(program.name()));
             ExitCode::FAILURE

@@ -14,6 +14,7 @@ mod auth;
 mod backups;
 mod checks;
 mod compression;
+mod command_line;
 mod disk;
 mod failures;
 mod fake_server;

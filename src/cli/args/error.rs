@@ -40,7 +40,8 @@ pub enum UsageError {
     UnknownProgram(String),
     /// There is no such manual page.
     #[error(
-        "unrecognized manual page \"{0}\", must be \"pgsiphon\", \"pgsiphon-basebackup\", or \"pg_basebackup\""
+        "unrecognized manual page \"{0}\", must be \"pgsiphon\", \"pgsiphon-basebackup\", \
+         or \"pg_basebackup\""
     )]
     UnknownPage(String),
     /// A command of our own got more than it takes.

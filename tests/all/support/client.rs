@@ -148,6 +148,12 @@ impl Running {
         let _ = kill_process(Pid::from_child(&self.child), signal);
     }
 
+    /// Returns what everyone can read of its arguments; nothing while it replaces itself.
+    pub fn visible_arguments(&self) -> String {
+        let bytes = fs::read(format!("/proc/{}/cmdline", self.child.id())).unwrap();
+        String::from_utf8_lossy(&bytes).replace('\0', " ")
+    }
+
     /// Says whether it has ended.
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()

@@ -58,7 +58,8 @@ fn what_getopt_refuses_is_refused_in_its_words() {
         ("--no-s=3", "option '--no-s=3' is ambiguous; possibilities: '--no-sync' '--no-slot'"),
         (
             "--ma",
-            "option '--ma' is ambiguous; possibilities: '--max-rate' '--manifest-force-encode' '--manifest-checksums'",
+            "option '--ma' is ambiguous; possibilities: '--max-rate' '--manifest-force-encode' \
+             '--manifest-checksums'",
         ),
         (
             "--man x",
