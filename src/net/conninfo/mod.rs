@@ -6,7 +6,7 @@
 //! connection than the one asked for; see `restrictions`.
 //!
 //! In reading order: [`Keyword`], [`Parameters`] (read by `string` and `uri`), [`Environment`],
-//! [`Host`], [`ConnectionArguments`], [`ConnectOptions`].
+//! [`ConnectionArguments`], [`Service`], [`Host`], [`TlsOptions`], [`ConnectOptions`].
 
 mod arguments;
 mod auth;
@@ -19,6 +19,8 @@ mod parameters;
 mod password;
 mod restrictions;
 mod security;
+mod selection;
+mod service;
 mod string;
 mod tls;
 mod uri;
@@ -35,3 +37,5 @@ pub use security::{
     AuthMethod, AuthOptions, ChannelBinding, ClientCertificate, GssEncryption, GssOptions,
     RequireAuth, RootCertificates, SslMode, SslNegotiation, TlsOptions, TlsVersion,
 };
+pub use selection::{LoadBalanceHosts, TargetSessionAttrs};
+pub use service::{Service, ServiceFileProblem};

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::{
     AuthOptions, ConnectionArguments, ConninfoError, Environment, GssOptions, Host, Keyword,
-    Parameters, Password, TlsOptions, auth, hosts, restrictions, tls,
+    LoadBalanceHosts, Parameters, Password, TargetSessionAttrs, TlsOptions, arguments, auth, hosts,
+    restrictions, tls,
 };
 
 /// The database of a physical replication connection that names none. The server ignores it;
@@ -24,6 +25,10 @@ const CONNECT_TIMEOUT_MIN: Duration = Duration::from_secs(2);
 pub struct ConnectOptions {
     /// The servers to try in turn; never empty.
     pub hosts: Vec<Host>,
+    /// The order in which they are tried.
+    pub load_balance_hosts: LoadBalanceHosts,
+    /// What a session must be like to be kept.
+    pub target_session_attrs: TargetSessionAttrs,
     /// The user to connect as.
     pub user: String,
     /// The password, if one was given; it is not empty. If there is none, see [`Self::passfile`].
@@ -68,8 +73,9 @@ pub struct Keepalives {
 }
 
 impl ConnectOptions {
-    /// Works out how to connect: `-h`, `-p` and `-U` win over `-d`, that over the environment, and
-    /// that over the defaults. The program's name is the default for the application name.
+    /// Works out how to connect: `-h`, `-p` and `-U` win over `-d`, that over the service, that over
+    /// the environment, and that over the defaults. The program's name is the default for the
+    /// application name.
     ///
     /// # Errors
     /// If something cannot be read, contradicts itself or is not supported.
@@ -78,7 +84,8 @@ impl ConnectOptions {
         program_name: &str,
         environment: &Environment,
     ) -> Result<Self, ConninfoError> {
-        let parameters = arguments.merge(environment)?;
+        let typed = arguments.typed()?;
+        let parameters = arguments::complete(&typed, environment)?;
         let text = |keyword| parameters.non_empty(keyword).map(str::to_owned);
         let given_password =
             || text(Keyword::Password).map(|text| Password::new(text.into_bytes()));
@@ -88,18 +95,22 @@ impl ConnectOptions {
         let auth = auth::resolve(&parameters)?;
         let tls = tls::resolve(&parameters, environment.home_directory())?;
         let gss = auth::resolve_gss(&parameters)?;
-        restrictions::check_hosts(&parameters)?;
+        let target_session_attrs = TargetSessionAttrs::resolve(&parameters)?;
         restrictions::check_scram_keys(&parameters)?;
+        let load_balance_hosts = LoadBalanceHosts::resolve(&parameters)?;
         restrictions::check_protocol_versions(&parameters)?;
         Ok(ConnectOptions {
             hosts,
+            load_balance_hosts,
+            target_session_attrs,
             tls,
             auth,
             gss,
             user: user(&parameters, environment)?,
             password: arguments.password.clone().or_else(given_password).filter(|p| !p.is_empty()),
             passfile: passfile(&parameters, environment.home_directory()),
-            database: text(Keyword::Dbname).unwrap_or_else(|| REPLICATION_DATABASE.to_owned()),
+            // Like pg_basebackup, do not take the database of ordinary sessions from elsewhere.
+            database: typed.value(Keyword::Dbname).unwrap_or(REPLICATION_DATABASE).to_owned(),
             application_name: name.to_owned(),
             options: text(Keyword::Options),
             // The terminal's encoding, which "auto" asks for, is of no use to a backup.

@@ -11,22 +11,6 @@ const PROTOCOL_VERSIONS: [(&str, u32); 3] = [("3.0", 0), ("3.2", 2), ("latest", 
 /// The only version that is spoken; every server has it.
 const PROTOCOL_VERSION_SPOKEN: u32 = 0;
 
-/// Parameters that are met by their default value only.
-const DEFAULTS_ONLY: [(Keyword, &str); 3] = [
-    (Keyword::Service, ""),
-    (Keyword::TargetSessionAttrs, "any"),
-    (Keyword::LoadBalanceHosts, "disable"),
-];
-
-/// Refuses what the choice of a host cannot regard.
-pub(super) fn check_hosts(parameters: &Parameters) -> Result<(), ConninfoError> {
-    let is_unmet = |(keyword, met): &&(Keyword, &str)| {
-        parameters.value(*keyword).is_some_and(|value| value != *met)
-    };
-    let unmet = DEFAULTS_ONLY.iter().find(is_unmet);
-    unmet.map_or(Ok(()), |(keyword, _)| Err(not_supported(parameters, *keyword)))
-}
-
 /// Refuses SCRAM keys.
 pub(super) fn check_scram_keys(parameters: &Parameters) -> Result<(), ConninfoError> {
     let mut given = SCRAM_KEYS.iter().filter(|keyword| parameters.value(**keyword).is_some());
@@ -58,8 +42,7 @@ mod tests {
 
     fn check(text: &str) -> Result<(), String> {
         let parameters = Parameters::parse(text).expect("a valid connection string");
-        check_hosts(&parameters)
-            .and_then(|()| check_scram_keys(&parameters))
+        check_scram_keys(&parameters)
             .and_then(|()| check_protocol_versions(&parameters))
             .map_err(|error| error.to_string())
     }
@@ -80,9 +63,6 @@ mod tests {
     #[test]
     fn what_is_not_supported_is_refused_instead_of_ignored() {
         let table = [
-            ("service", "prod", "prod"),
-            ("target_session_attrs", "primary", "primary"),
-            ("load_balance_hosts", "random", "random"),
             ("min_protocol_version", "3.2", "3.2"),
             ("min_protocol_version", "latest", "latest"),
             ("scram_client_key", "hush", "***"),
