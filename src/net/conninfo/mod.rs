@@ -1,12 +1,13 @@
 //! From what the user typed to a list of addresses and the parameters to try them with, as libpq
 //! does it. Nothing here connects, resolves a name or opens a file.
 //!
-//! What may be set follows libpq 18 (`fe-connect.c`); messages are libpq's where it has one. What
-//! is not supported is refused instead of ignored wherever ignoring it would give the user a weaker
-//! connection than the one asked for; see `restrictions`.
+//! What may be set follows libpq 18 (`fe-connect.c`), with the `servicefile` of 19; messages are
+//! libpq's where it has one. What is not supported is refused instead of ignored wherever ignoring
+//! it would give the user a weaker connection than the one asked for; see `restrictions`.
 //!
 //! In reading order: [`Keyword`], [`Parameters`] (read by `string` and `uri`), [`Environment`],
-//! [`ConnectionArguments`], [`Service`], [`Host`], [`TlsOptions`], [`ConnectOptions`].
+//! [`ConnectionArguments`], [`Service`], [`Host`], [`TlsOptions`], [`ConnectOptions`],
+//! [`StandbyConninfo`].
 
 mod arguments;
 mod auth;
@@ -21,6 +22,7 @@ mod restrictions;
 mod security;
 mod selection;
 mod service;
+mod standby;
 mod string;
 mod tls;
 mod uri;
@@ -39,3 +41,4 @@ pub use security::{
 };
 pub use selection::{LoadBalanceHosts, TargetSessionAttrs};
 pub use service::{Service, ServiceFileProblem};
+pub use standby::StandbyConninfo;

@@ -59,6 +59,8 @@ pub struct ConnectOptions {
     pub gss: GssOptions,
     /// The directory of sockets where no host is given.
     pub default_socket_directory: PathBuf,
+    /// All that was given, by whatever way.
+    pub(super) given: Parameters,
 }
 
 /// TCP keepalives; `None` for the system's defaults.
@@ -87,27 +89,17 @@ impl ConnectOptions {
         let typed = arguments.typed()?;
         let parameters = arguments::complete(&typed, environment)?;
         let text = |keyword| parameters.non_empty(keyword).map(str::to_owned);
-        let given_password =
-            || text(Keyword::Password).map(|text| Password::new(text.into_bytes()));
         let name = parameters.value(Keyword::ApplicationName).unwrap_or(program_name);
         // The first error is the one shown: in libpq's order.
-        let hosts = hosts::resolve(&parameters, environment.socket_directory())?;
-        let auth = auth::resolve(&parameters)?;
-        let tls = tls::resolve(&parameters, environment.home_directory())?;
-        let gss = auth::resolve_gss(&parameters)?;
-        let target_session_attrs = TargetSessionAttrs::resolve(&parameters)?;
-        restrictions::check_scram_keys(&parameters)?;
-        let load_balance_hosts = LoadBalanceHosts::resolve(&parameters)?;
-        restrictions::check_protocol_versions(&parameters)?;
-        Ok(ConnectOptions {
-            hosts,
-            load_balance_hosts,
-            target_session_attrs,
-            tls,
-            auth,
-            gss,
+        let options = ConnectOptions {
+            hosts: hosts::resolve(&parameters, environment.socket_directory())?,
+            auth: auth::resolve(&parameters)?,
+            tls: tls::resolve(&parameters, environment.home_directory())?,
+            gss: auth::resolve_gss(&parameters)?,
+            target_session_attrs: TargetSessionAttrs::resolve(&parameters)?,
+            load_balance_hosts: LoadBalanceHosts::resolve(&parameters)?,
             user: user(&parameters, environment)?,
-            password: arguments.password.clone().or_else(given_password).filter(|p| !p.is_empty()),
+            password: password(arguments, &parameters),
             passfile: passfile(&parameters, environment.home_directory()),
             // Like pg_basebackup, do not take the database of ordinary sessions from elsewhere.
             database: typed.value(Keyword::Dbname).unwrap_or(REPLICATION_DATABASE).to_owned(),
@@ -122,7 +114,10 @@ impl ConnectOptions {
             tcp_user_timeout: positive(&parameters, Keyword::TcpUserTimeout)?
                 .map(|milliseconds| Duration::from_millis(milliseconds.into())),
             default_socket_directory: environment.socket_directory().to_owned(),
-        })
+            given: parameters,
+        };
+        restrictions::check(&options.given)?;
+        Ok(options)
     }
 
     /// Returns the parameters of the startup message, in libpq's order.
@@ -148,6 +143,11 @@ fn user(parameters: &Parameters, environment: &Environment) -> Result<String, Co
         Some(user) => user.to_owned(),
         None => environment.local_user()?.to_owned(),
     })
+}
+
+fn password(arguments: &ConnectionArguments, parameters: &Parameters) -> Option<Password> {
+    let given = || Some(Password::new(parameters.value(Keyword::Password)?.as_bytes()));
+    arguments.password.clone().or_else(given).filter(|password| !password.is_empty())
 }
 
 fn passfile(parameters: &Parameters, home_directory: Option<&Path>) -> Option<PathBuf> {

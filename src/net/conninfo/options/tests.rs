@@ -45,6 +45,7 @@ fn nothing_given_means_the_local_server_and_user() {
         auth: AuthOptions::default(),
         gss: valid("", &[]).gss,
         default_socket_directory: "/run/default".into(),
+        given: Parameters::default(),
     };
     assert_eq!(options, Ok(expected));
 }
