@@ -33,7 +33,7 @@ impl StandbyFiles {
         let BackupConfig { standby: StandbySetup::Write, wal, .. } = job.config else {
             return None;
         };
-        let conninfo = job.connect.for_standby(cluster.version, connection.password_source());
+        let conninfo = job.connect.for_standby(cluster.version, connection.passfile());
         for keyword in conninfo.left_out {
             job.reporter.report(Event::StandbySettingLeftOut(keyword.name()));
         }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use super::WrongSession;
 use crate::pg::OsError;
 use crate::protocol::{ProtocolError, ServerMessage, StartupError};
 
@@ -58,6 +59,8 @@ pub enum Problem {
     Lost(ConnectionError),
     /// The server refused, or does not speak the protocol.
     Startup(StartupError),
+    /// The session is not of the kind that is wanted.
+    WrongSession(WrongSession),
 }
 
 impl fmt::Display for FailedAttempt {
@@ -82,6 +85,9 @@ impl fmt::Display for FailedAttempt {
             }
             Problem::Lost(error) => write!(f, "connection to server {server} failed: {error}")?,
             Problem::Startup(error) => write!(f, "connection to server {server} failed: {error}")?,
+            Problem::WrongSession(wrong) => {
+                write!(f, "connection to server {server} failed: {wrong}")?
+            }
         }
         match passfile {
             Some(path) if problem.is_wrong_password() => {
@@ -132,13 +138,23 @@ impl Problem {
     /// said that it cannot take connections now.
     pub(super) fn is_worth_another_host(&self) -> bool {
         match self {
-            Problem::Lookup(_) | Problem::Connect { .. } | Problem::TimedOut | Problem::Lost(_) => {
-                true
-            }
-            Problem::Startup(_) => self
-                .server_message()
-                .is_some_and(|message| message.code == ServerMessage::CANNOT_CONNECT_NOW),
+            Problem::Lookup(_)
+            | Problem::Connect { .. }
+            | Problem::TimedOut
+            | Problem::Lost(_)
+            | Problem::WrongSession(_) => true,
+            Problem::Startup(_) => self.is_temporary_refusal(),
         }
+    }
+
+    /// Says whether the other addresses of a host would give the same answer.
+    pub(super) fn speaks_for_the_host(&self) -> bool {
+        matches!(self, Problem::WrongSession(_)) || self.is_temporary_refusal()
+    }
+
+    fn is_temporary_refusal(&self) -> bool {
+        self.server_message()
+            .is_some_and(|message| message.code == ServerMessage::CANNOT_CONNECT_NOW)
     }
 }
 

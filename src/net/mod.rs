@@ -1,7 +1,7 @@
 //! Connections to servers: finding them, signing in, and reading frames.
 //!
-//! In reading order: [`conninfo`] is what the user typed and what it means, [`passfile`] looks passwords
-//! up, [`connect`] tries the servers one by one, [`Connection`] is an established session over a
+//! In reading order: [`conninfo`] is what the user typed and what it means, [`service`] and [`passfile`]
+//! look services and passwords up, [`connect`] tries the servers one by one, [`Connection`] is an established session over a
 //! [`Stream`].
 
 mod attempt;
@@ -10,9 +10,12 @@ mod connection;
 pub mod conninfo;
 mod error;
 pub mod passfile;
+pub mod service;
 mod stream;
+mod target;
 
 pub use connect::connect;
 pub use connection::Connection;
 pub use error::{CommandError, ConnectError, ConnectionError, FailedAttempt, Problem};
 pub use stream::Stream;
+pub use target::WrongSession;
