@@ -78,6 +78,11 @@ pub fn untar(backup: &Path, data: &Path) {
 }
 
 fn extract(archive: &Path, directory: &Path) {
+    run(tar_on(archive).arg("-xpf").arg(archive).arg("-C").arg(directory));
+}
+
+/// Prepares the program `tar` for an archive that may be compressed.
+pub fn tar_on(archive: &Path) -> Command {
     let program = match archive.extension().and_then(OsStr::to_str) {
         Some("gz") => Some("gzip"),
         Some("lz4") => Some("lz4"),
@@ -86,5 +91,5 @@ fn extract(archive: &Path, directory: &Path) {
     };
     let mut tar = Command::new("tar");
     tar.args(program.map(|program| format!("--use-compress-program={program}")));
-    run(tar.arg("-xpf").arg(archive).arg("-C").arg(directory));
+    tar
 }
