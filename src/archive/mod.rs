@@ -4,6 +4,7 @@
 //! crate's header type; the stream is cut here, because bytes arrive when the server sends them and
 //! contents must pass without a copy.
 
+pub mod codec;
 mod member;
 mod parser;
 
