@@ -13,5 +13,3 @@ pub use parser::{MemberSink, TarError, TarParser};
 
 /// The two zero blocks that end an archive, in bytes.
 pub const TRAILER_SIZE: usize = 2 * BLOCK_SIZE;
-mod codec_stub;
-pub use codec_stub::{DecodeError, Decoder};

@@ -180,7 +180,7 @@ impl Archives {
         let watcher = FileWatcher { progress: Arc::clone(&self.progress), current_file };
         let injector = Injector::new(output, standby);
         let members = Members::new(injector, self.record.take(), watcher, oid);
-        self.current = Some(Box::new(ArchiveStages::new(format, members)?));
+        self.current = Some(Box::new(ArchiveStages::new(format, members)));
         Ok(())
     }
 

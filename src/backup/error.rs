@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::archive::{DecodeError, MemberError};
+use crate::archive::MemberError;
 use crate::manifest::{Finding, ManifestError};
 use crate::net::{CommandError, ConnectionError};
 use crate::pg::{MemberPath, OsError};
@@ -90,8 +90,8 @@ pub enum BackupError {
     #[error("cannot inject manifest into a compressed tar file")]
     ManifestIntoCompressed,
     /// An archive cannot be decompressed.
-    #[error(transparent)]
-    Decompress(#[from] DecodeError),
+    #[error("{0}")]
+    Decompress(String),
     /// WAL cannot go to the same pipe as the archive.
     #[error("cannot stream write-ahead logs in tar mode to stdout")]
     WalToStdout,

@@ -5,7 +5,8 @@ use bytes::Bytes;
 use super::BackupError;
 use super::members::{Members, Record};
 use super::output::Output;
-use crate::archive::{Decoder, TarParser};
+use crate::archive::TarParser;
+use crate::archive::codec::{DecodeError, Decoder};
 use crate::pg::CompressionFormat;
 
 /// The stages of one archive: decompression if the server compressed it, then the cutting into members.
@@ -17,12 +18,9 @@ pub(super) struct ArchiveStages {
 
 impl ArchiveStages {
     /// Begins an archive that comes in this format.
-    pub(super) fn new(
-        format: Option<CompressionFormat>,
-        members: Members,
-    ) -> Result<Self, BackupError> {
-        let decoder = format.map(Decoder::new).transpose().map_err(BackupError::Decompress)?;
-        Ok(ArchiveStages { decoder, parser: TarParser::default(), members })
+    pub(super) fn new(format: Option<CompressionFormat>, members: Members) -> Self {
+        let decoder = format.map(Decoder::new);
+        ArchiveStages { decoder, parser: TarParser::default(), members }
     }
 
     /// Takes the archive's next bytes.
@@ -32,7 +30,9 @@ impl ArchiveStages {
             None => Ok(parser.handle(bytes, members)?),
             Some(decoder) => {
                 members.keep(&bytes)?;
-                decoder.handle(bytes, &mut |bytes| Ok(parser.handle(bytes, members)?))
+                let handled = decoder
+                    .handle::<BackupError>(&bytes, &mut |bytes| Ok(parser.handle(bytes, members)?));
+                Ok(handled?)
             }
         }
     }
@@ -40,10 +40,21 @@ impl ArchiveStages {
     /// Ends the archive; gives back what outlives it.
     pub(super) fn finish(self) -> Result<(Output, Option<Record>), BackupError> {
         if let Some(decoder) = self.decoder {
-            decoder.finish().map_err(BackupError::Decompress)?;
+            decoder.finish::<BackupError>()?;
         }
         self.parser.finish::<BackupError>()?;
         let (injector, record) = self.members.into_parts();
         Ok((injector.finish()?, record))
+    }
+}
+
+impl From<DecodeError<BackupError>> for BackupError {
+    fn from(error: DecodeError<BackupError>) -> Self {
+        match error {
+            DecodeError::Sink(error) => error,
+            damage @ (DecodeError::Corrupt(_) | DecodeError::Truncated) => {
+                BackupError::Decompress(damage.to_string())
+            }
+        }
     }
 }

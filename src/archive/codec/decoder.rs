@@ -5,41 +5,7 @@ use bytes::Bytes;
 use super::gzip::GzipDecoder;
 use super::lz4::Lz4Decoder;
 use super::zstd::ZstdDecoder;
-use crate::pg::Compression;
-
-/// The format of a compressed stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CompressedFormat {
-    /// Members of RFC 1952.
-    Gzip,
-    /// LZ4 frames.
-    Lz4,
-    /// Zstandard frames.
-    Zstd,
-}
-
-impl CompressedFormat {
-    /// Returns what a file is compressed with, by the end of its name.
-    pub fn of_file_name(name: &str) -> Option<Self> {
-        let (_, suffix) = name.rsplit_once('.')?;
-        match suffix {
-            "gz" => Some(CompressedFormat::Gzip),
-            "lz4" => Some(CompressedFormat::Lz4),
-            "zst" => Some(CompressedFormat::Zstd),
-            _ => None,
-        }
-    }
-}
-
-impl From<Compression> for CompressedFormat {
-    fn from(compression: Compression) -> Self {
-        match compression {
-            Compression::Gzip { .. } => CompressedFormat::Gzip,
-            Compression::Lz4 { .. } => CompressedFormat::Lz4,
-            Compression::Zstd { .. } => CompressedFormat::Zstd,
-        }
-    }
-}
+use crate::pg::CompressionFormat;
 
 /// What went wrong between a compressed stream and the taker of its contents.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -102,11 +68,11 @@ impl Codec {
 
 impl Decoder {
     /// Begins a stream.
-    pub fn new(format: CompressedFormat) -> Self {
+    pub fn new(format: CompressionFormat) -> Self {
         let codec = match format {
-            CompressedFormat::Gzip => Codec::Gzip(GzipDecoder::new()),
-            CompressedFormat::Lz4 => Codec::Lz4(Lz4Decoder::default()),
-            CompressedFormat::Zstd => Codec::Zstd(ZstdDecoder::default()),
+            CompressionFormat::Gzip => Codec::Gzip(GzipDecoder::new()),
+            CompressionFormat::Lz4 => Codec::Lz4(Lz4Decoder::default()),
+            CompressionFormat::Zstd => Codec::Zstd(ZstdDecoder::default()),
         };
         Decoder { codec, output: Vec::with_capacity(OUTPUT_SIZE) }
     }

@@ -13,4 +13,4 @@ mod lz4_frame;
 mod zstd;
 
 pub use block::{BLOCK_SIZE, Block, BlockEncoder, BlockFormat, BlockFraming, EncodeError};
-pub use decoder::{CompressedFormat, DecodeError, Decoder};
+pub use decoder::{DecodeError, Decoder};

@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use super::super::{BLOCK_SIZE, Block, BlockEncoder, BlockFormat, BlockFraming};
 use super::*;
 
-const FORMATS: [CompressedFormat; 3] =
-    [CompressedFormat::Gzip, CompressedFormat::Lz4, CompressedFormat::Zstd];
+const FORMATS: [CompressionFormat; 3] =
+    [CompressionFormat::Gzip, CompressionFormat::Lz4, CompressionFormat::Zstd];
 
 /// Something that compresses, but not to nothing.
 fn contents(size: usize) -> Vec<u8> {
@@ -44,17 +44,17 @@ fn in_blocks(format: BlockFormat, contents: &[u8]) -> Vec<u8> {
 }
 
 /// Compresses with what is usual for the format.
-fn compress(format: CompressedFormat, contents: &[u8]) -> Vec<u8> {
+fn compress(format: CompressionFormat, contents: &[u8]) -> Vec<u8> {
     match format {
-        CompressedFormat::Gzip => in_blocks(BlockFormat::Gzip { level: None }, contents),
-        CompressedFormat::Lz4 => in_blocks(BlockFormat::Lz4 { level: None }, contents),
-        CompressedFormat::Zstd => ::zstd::bulk::compress(contents, 3).unwrap(),
+        CompressionFormat::Gzip => in_blocks(BlockFormat::Gzip { level: None }, contents),
+        CompressionFormat::Lz4 => in_blocks(BlockFormat::Lz4 { level: None }, contents),
+        CompressionFormat::Zstd => ::zstd::bulk::compress(contents, 3).unwrap(),
     }
 }
 
 /// Decompresses in chunks of one size.
 fn decompress(
-    format: CompressedFormat,
+    format: CompressionFormat,
     compressed: &[u8],
     chunk_size: usize,
 ) -> Result<Vec<u8>, DecodeError<Infallible>> {
@@ -73,38 +73,41 @@ fn decompress(
 
 /// Decompresses all at once.
 fn decompress_whole(
-    format: CompressedFormat,
+    format: CompressionFormat,
     compressed: &[u8],
 ) -> Result<Vec<u8>, DecodeError<Infallible>> {
     decompress(format, compressed, usize::MAX)
 }
 
 /// "hello\n", as the usual tools compress it: with every field that a header may have, and without.
-const SMALL_STREAMS: [(CompressedFormat, &[u8]); 6] = [
+const SMALL_STREAMS: [(CompressionFormat, &[u8]); 6] = [
     // gzip -N: with name and time.
     (
-        CompressedFormat::Gzip,
+        CompressionFormat::Gzip,
         b"\x1f\x8b\x08\x08\x15\xcd\x5b\x07\x00\x03h\x00\xcb\x48\xcd\xc9\xc9\xe7\x02\x00\
           \x20\x30\x3a\x36\x06\x00\x00\x00",
     ),
     // zlib at level 0: a stored block.
     (
-        CompressedFormat::Gzip,
+        CompressionFormat::Gzip,
         b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x04\x03\x01\x06\x00\xf9\xffhello\n\
           \x20\x30\x3a\x36\x06\x00\x00\x00",
     ),
     // lz4 --no-frame-crc
-    (CompressedFormat::Lz4, b"\x04\x22\x4d\x18\x60\x40\x82\x06\x00\x00\x80hello\n\x00\x00\x00\x00"),
+    (
+        CompressionFormat::Lz4,
+        b"\x04\x22\x4d\x18\x60\x40\x82\x06\x00\x00\x80hello\n\x00\x00\x00\x00",
+    ),
     // lz4 --content-size -BX -BD: block and content checksums, linked blocks.
     (
-        CompressedFormat::Lz4,
+        CompressionFormat::Lz4,
         b"\x04\x22\x4d\x18\x7c\x40\x06\x00\x00\x00\x00\x00\x00\x00\x79\x06\x00\x00\x80hello\n\
           \xf9\x5b\x6b\x94\x00\x00\x00\x00\xf9\x5b\x6b\x94",
     ),
     // zstd --no-check, from a pipe
-    (CompressedFormat::Zstd, b"\x28\xb5\x2f\xfd\x00\x58\x31\x00\x00hello\n"),
+    (CompressionFormat::Zstd, b"\x28\xb5\x2f\xfd\x00\x58\x31\x00\x00hello\n"),
     // zstd: with checksum and size.
-    (CompressedFormat::Zstd, b"\x28\xb5\x2f\xfd\x24\x06\x31\x00\x00hello\n\x53\x88\xbd\x91"),
+    (CompressionFormat::Zstd, b"\x28\xb5\x2f\xfd\x24\x06\x31\x00\x00hello\n\x53\x88\xbd\x91"),
 ];
 
 #[test]
@@ -144,8 +147,8 @@ fn blocks_are_one_stream_at_every_level_and_size() {
     let lz4 = (1..=12).map(|level| BlockFormat::Lz4 { level: Some(level) });
     for block_format in gzip.chain(lz4) {
         let format = match block_format {
-            BlockFormat::Gzip { .. } => CompressedFormat::Gzip,
-            BlockFormat::Lz4 { .. } => CompressedFormat::Lz4,
+            BlockFormat::Gzip { .. } => CompressionFormat::Gzip,
+            BlockFormat::Lz4 { .. } => CompressionFormat::Lz4,
         };
         let whole = contents.len();
         for size in [0, 1, BLOCK_SIZE - 1, BLOCK_SIZE, BLOCK_SIZE + 1, whole] {
@@ -231,19 +234,19 @@ fn damage_is_told_in_the_words_of_the_original() {
     let told =
         |format, compressed: &[u8]| decompress_whole(format, compressed).unwrap_err().to_string();
     assert_eq!(
-        told(CompressedFormat::Gzip, b"no gzip at all"),
+        told(CompressionFormat::Gzip, b"no gzip at all"),
         "could not decompress data: incorrect header check"
     );
     assert_eq!(
-        told(CompressedFormat::Lz4, b"no LZ4 at all"),
+        told(CompressionFormat::Lz4, b"no LZ4 at all"),
         "could not decompress data: ERROR_frameType_unknown"
     );
     assert_eq!(
-        told(CompressedFormat::Zstd, b"no Zstandard at all"),
+        told(CompressionFormat::Zstd, b"no Zstandard at all"),
         "could not decompress data: Unknown frame descriptor"
     );
     assert_eq!(
-        told(CompressedFormat::Zstd, b""),
+        told(CompressionFormat::Zstd, b""),
         "could not decompress data: unexpected end of compressed data"
     );
 }
@@ -251,7 +254,7 @@ fn damage_is_told_in_the_words_of_the_original() {
 #[test]
 fn a_changed_byte_of_checked_contents_is_found() {
     let contents = contents(100_000);
-    for format in [CompressedFormat::Gzip, CompressedFormat::Lz4] {
+    for format in [CompressionFormat::Gzip, CompressionFormat::Lz4] {
         let mut compressed = compress(format, &contents);
         let middle = compressed.len() / 2;
         compressed[middle] ^= 1;
@@ -271,7 +274,7 @@ fn windows_of_long_mode_are_accepted_and_larger_ones_are_refused() {
         encoder.long_distance_matching(true).unwrap();
         std::io::Write::write_all(&mut encoder, &contents).unwrap();
         let compressed = encoder.finish().unwrap();
-        let outcome = decompress_whole(CompressedFormat::Zstd, &compressed);
+        let outcome = decompress_whole(CompressionFormat::Zstd, &compressed);
         assert_eq!(outcome.is_ok(), is_accepted, "windowLog {window_log}");
     }
 }
@@ -301,20 +304,6 @@ fn a_failing_sink_ends_it() {
         let mut decoder = Decoder::new(format);
         let outcome = decoder.handle(compressed, &mut |_| Err("disk full"));
         assert_eq!(outcome, Err(DecodeError::Sink("disk full")));
-    }
-}
-
-#[test]
-fn formats_are_known_by_file_names() {
-    let cases = [
-        ("base.tar.gz", Some(CompressedFormat::Gzip)),
-        ("16384.tar.lz4", Some(CompressedFormat::Lz4)),
-        ("base.tar.zst", Some(CompressedFormat::Zstd)),
-        ("base.tar", None),
-        ("gz", None),
-    ];
-    for (name, format) in cases {
-        assert_eq!(CompressedFormat::of_file_name(name), format, "{name}");
     }
 }
 
