@@ -13,6 +13,7 @@ mod support;
 mod auth;
 mod backups;
 mod checks;
+mod compression;
 mod disk;
 mod fake_server;
 mod hostile;
