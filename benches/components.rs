@@ -1,16 +1,20 @@
-//! The stages of the streaming path, one by one: frames, tar, digests.
+//! The stages of the streaming path, one by one: frames, tar, digests, compression.
 //!
 //! Run one with `cargo bench --bench components -- tar`; compare with a saved state with
 //! `--save-baseline NAME` and `--baseline NAME`.
 
 use std::convert::Infallible;
 use std::hint::black_box;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
 
 use bytes::{Bytes, BytesMut};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use pgsiphon::archive::codec::Decoder;
 use pgsiphon::archive::{Member, MemberSink, NewMember, TarParser, padding};
-use pgsiphon::pg::{ChecksumAlgorithm, Digester};
+use pgsiphon::pg::{ChecksumAlgorithm, Compression, Digester};
 use pgsiphon::protocol::{Message, poll_frame};
+use pgsiphon::storage::{TarFile, TarOutput};
 
 /// What one read of a socket gives.
 const READ_SIZE: usize = 256 << 10;
@@ -122,5 +126,85 @@ fn digests(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, frames, tar, digests);
+/// What is compressed: some blocks for each core.
+const CONTENTS_SIZE: usize = 16 << 20;
+
+/// Rows of numbers and short texts, of which a third is as if drawn by lot.
+fn rows() -> Vec<u8> {
+    let mut state = 1_u32;
+    let rows = (0_u32..).flat_map(|id| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let mail = format!("user{}@example.org", state >> 12);
+        [&id.to_le_bytes()[..], &state.to_le_bytes(), mail.as_bytes(), &[0; 12]].concat()
+    });
+    rows.take(CONTENTS_SIZE).collect()
+}
+
+/// Where compressed bytes go: shared, because an output keeps what it writes to.
+#[derive(Clone, Default)]
+struct Shared(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("no panic before").write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Compresses as a tar file is.
+fn compress(contents: &[u8], compression: Compression) -> Vec<u8> {
+    let compressed = Shared::default();
+    let stream = TarOutput::Stream(Box::new(compressed.clone()), "memory".into());
+    let output = TarOutput::compressed(stream, compression).expect("threads");
+    let mut tar = TarFile::new(output);
+    for chunk in contents.chunks(PAYLOAD_SIZE) {
+        tar.write(chunk).expect("memory takes everything");
+    }
+    tar.finish().expect("memory takes everything");
+    std::mem::take(&mut *compressed.0.lock().expect("no panic before"))
+}
+
+fn decompress(compressed: &[u8], compression: Compression) {
+    let mut decoder = Decoder::new(compression.into());
+    for chunk in compressed.chunks(PAYLOAD_SIZE) {
+        let mut take = |bytes| {
+            black_box(bytes);
+            Ok::<_, Infallible>(())
+        };
+        decoder.handle(chunk, &mut take).expect("an undamaged stream");
+    }
+    decoder.finish::<Infallible>().expect("a whole stream");
+}
+
+fn codecs(criterion: &mut Criterion) {
+    let contents = rows();
+    let zstd = |level, long_distance| Compression::Zstd { level, workers: None, long_distance };
+    let compressions = [
+        ("gzip_1", Compression::Gzip { level: Some(1) }),
+        ("gzip", Compression::Gzip { level: None }),
+        ("lz4", Compression::Lz4 { level: None }),
+        ("lz4_9", Compression::Lz4 { level: Some(9) }),
+        ("zstd_1", zstd(Some(1), false)),
+        ("zstd", zstd(None, false)),
+        ("zstd_long", zstd(None, true)),
+    ];
+    let mut group = criterion.benchmark_group("codecs");
+    group.throughput(Throughput::Bytes(contents.len() as u64));
+    group.sample_size(10);
+    for (name, compression) in compressions {
+        group.bench_function(format!("compress_{name}"), |bencher| {
+            bencher.iter(|| black_box(compress(&contents, compression)));
+        });
+        let compressed = compress(&contents, compression);
+        group.bench_function(format!("decompress_{name}"), |bencher| {
+            bencher.iter(|| decompress(&compressed, compression));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, frames, tar, digests, codecs);
 criterion_main!(benches);

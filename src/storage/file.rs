@@ -95,6 +95,11 @@ impl OpenFile {
         OpenFile { file, is_direct: AtomicBool::new(false), final_size: OnceLock::new() }
     }
 
+    /// Returns the file's path.
+    pub(super) fn path(&self) -> &Path {
+        self.file.path()
+    }
+
     /// Switches to direct I/O if the file system takes it. The file exists already, so a refusal
     /// leaves nothing behind.
     pub(super) fn try_direct(self) -> Self {

@@ -2,10 +2,11 @@
 //!
 //! [`Disk`] is a few threads that write blocks, small files and syncs beside the receipt of the next
 //! bytes; [`FileWriter`] fills one file through it. [`Extractor`] and [`TarFile`] turn archive members
-//! into a data directory and into tar files. [`CreatedDirectories`] knows what a failed run has to
+//! into a data directory and into tar files, which [`TarOutput`] compresses. [`CreatedDirectories`] knows what a failed run has to
 //! remove, and [`durable`] gives final names.
 
 mod block;
+mod compress;
 mod created;
 mod disk;
 pub mod durable;
@@ -23,5 +24,5 @@ pub use error::StorageError;
 pub use extract::{ExtractError, Extractor, ExtractorConfig};
 pub use file::NewFile;
 pub use spool::Spool;
-pub use tar_file::{TarFile, TarOutput, now_as_mtime};
+pub use tar_file::{CompressedOutput, TarFile, TarOutput, now_as_mtime};
 pub use writer::{FileSize, FileWriter};

@@ -3,15 +3,17 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::os::fd::AsFd as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
 use super::StorageError;
+use super::compress::Compressor;
 use super::error::IoContext as _;
 use super::writer::FileWriter;
 use crate::archive::{Member, MemberSink, NewMember, TRAILER_SIZE, padding};
+use crate::pg::Compression;
 
 /// Zeros for padding and trailer.
 static ZEROS: [u8; TRAILER_SIZE] = [0; TRAILER_SIZE];
@@ -22,6 +24,15 @@ pub enum TarOutput {
     File(FileWriter),
     /// A pipe or the like, with a name for messages.
     Stream(Box<dyn Write + Send>, PathBuf),
+    /// Another output, which gets everything compressed.
+    Compressed(Box<CompressedOutput>),
+}
+
+/// An output and the compression before it.
+#[derive(Debug)]
+pub struct CompressedOutput {
+    compressor: Compressor,
+    inner: TarOutput,
 }
 
 impl std::fmt::Debug for TarOutput {
@@ -29,6 +40,7 @@ impl std::fmt::Debug for TarOutput {
         match self {
             TarOutput::File(file) => f.debug_tuple("File").field(file).finish(),
             TarOutput::Stream(_, name) => f.debug_tuple("Stream").field(name).finish(),
+            TarOutput::Compressed(output) => f.debug_tuple("Compressed").field(output).finish(),
         }
     }
 }
@@ -49,9 +61,24 @@ impl TarOutput {
         Ok(TarOutput::Stream(Box::new(stream), name))
     }
 
-    /// stub
-    pub fn compressed(inner: Self, _: crate::pg::Compression) -> Result<Self, StorageError> {
-        Ok(inner)
+    /// Returns an output that compresses, on all cores or as many threads as the compression says, and
+    /// hands over to `inner`. Everything is of use only when it was finished: dropping it stops the threads
+    /// and ends nothing.
+    ///
+    /// # Errors
+    /// If the operating system gives no thread or the compression's library no memory.
+    pub fn compressed(inner: TarOutput, compression: Compression) -> Result<Self, StorageError> {
+        let compressor = Compressor::new(compression, inner.path())?;
+        Ok(TarOutput::Compressed(Box::new(CompressedOutput { compressor, inner })))
+    }
+
+    /// Returns the file's path, or what stands for it in messages.
+    fn path(&self) -> &Path {
+        match self {
+            TarOutput::File(file) => file.path(),
+            TarOutput::Stream(_, name) => name,
+            TarOutput::Compressed(output) => output.compressor.path(),
+        }
     }
 
     /// Appends bytes.
@@ -64,6 +91,10 @@ impl TarOutput {
             TarOutput::Stream(stream, name) => {
                 stream.write_all(bytes).context("write to file", name)
             }
+            TarOutput::Compressed(output) => {
+                let CompressedOutput { compressor, inner } = output.as_mut();
+                compressor.write(bytes, &mut |compressed| inner.write(compressed))
+            }
         }
     }
 
@@ -75,6 +106,11 @@ impl TarOutput {
         match self {
             TarOutput::File(file) => file.finish(),
             TarOutput::Stream(mut stream, name) => stream.flush().context("write to file", &name),
+            TarOutput::Compressed(output) => {
+                let CompressedOutput { compressor, mut inner } = *output;
+                compressor.finish(&mut |compressed| inner.write(compressed))?;
+                inner.finish()
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Filling one file through the disk threads.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::StorageError;
@@ -67,6 +67,14 @@ impl FileWriter {
             }
         };
         Ok(FileWriter { disk: disk.clone(), route })
+    }
+
+    /// Returns the file's path.
+    pub fn path(&self) -> &Path {
+        match &self.route {
+            Route::Small { path, .. } => path,
+            Route::Blocks { file, .. } => file.path(),
+        }
     }
 
     /// Appends bytes. They are copied, so the slice may go.

@@ -13,6 +13,7 @@ mod support;
 mod auth;
 mod backups;
 mod checks;
+mod codecs;
 mod command_line;
 mod compression;
 mod disk;

@@ -1,0 +1,122 @@
+//! Compressing a file while it is written, on all cores.
+//!
+//! The thread that writes hands out blocks of the file and writes what became of them, in order; it waits
+//! only when as many blocks are on their way as there may be. Zstandard is left to libzstd's own threads,
+//! which keep one window over the whole file.
+
+mod blocks;
+mod pool;
+mod zstd;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use self::blocks::BlockCompressor;
+use self::zstd::ZstdCompressor;
+use super::StorageError;
+use super::error::IoContext as _;
+use crate::archive::codec::BlockFormat;
+use crate::pg::Compression;
+
+/// More threads than this are not started unasked: disks and servers are slower than so many cores, and
+/// each holds a few megabytes.
+const THREADS_MAX: usize = 16;
+
+/// Takes compressed bytes, in order.
+type Output<'a> = &'a mut dyn FnMut(&[u8]) -> Result<(), StorageError>;
+
+/// Why compressing went no further.
+#[derive(Debug, thiserror::Error)]
+enum CompressError {
+    /// The compression itself.
+    #[error("{0}")]
+    Codec(#[source] io::Error),
+    /// What takes the compressed bytes.
+    #[error("{0}")]
+    Output(#[from] StorageError),
+}
+
+/// The compression of one file. Dropping it stops its threads and waits for them.
+#[derive(Debug)]
+pub(super) struct Compressor {
+    /// The file's, for messages.
+    path: PathBuf,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Blocks(BlockCompressor),
+    Zstd(ZstdCompressor),
+}
+
+impl Compressor {
+    /// Starts the threads; `path` is the file's, for messages.
+    ///
+    /// # Errors
+    /// If the operating system gives no thread or the library no memory.
+    pub(super) fn new(compression: Compression, path: &Path) -> Result<Self, StorageError> {
+        let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
+        let stage = Stage::new(compression, threads).context("start compression of file", path)?;
+        Ok(Compressor { path: path.to_owned(), stage })
+    }
+
+    /// Returns the file's path.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Compresses bytes and gives the output what is ready.
+    ///
+    /// # Errors
+    /// If compressing fails or the output does.
+    pub(super) fn write(&mut self, bytes: &[u8], output: Output<'_>) -> Result<(), StorageError> {
+        let outcome = match &mut self.stage {
+            Stage::Blocks(blocks) => blocks.write(bytes, output),
+            Stage::Zstd(zstd) => zstd.write(bytes, output),
+        };
+        outcome.map_err(|error| error.with_path(&self.path))
+    }
+
+    /// Ends the compressed stream and gives the output the rest of it.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub(super) fn finish(self, output: Output<'_>) -> Result<(), StorageError> {
+        let outcome = match self.stage {
+            Stage::Blocks(blocks) => blocks.finish(output),
+            Stage::Zstd(zstd) => zstd.finish(output),
+        };
+        outcome.map_err(|error| error.with_path(&self.path))
+    }
+}
+
+impl Stage {
+    /// Makes what suits the compression, with so many threads if it does not say.
+    fn new(compression: Compression, threads: usize) -> io::Result<Self> {
+        let blocks = |format| BlockCompressor::new(format, threads).map(Stage::Blocks);
+        match compression {
+            Compression::Gzip { level } => blocks(BlockFormat::Gzip { level }),
+            Compression::Lz4 { level } => blocks(BlockFormat::Lz4 { level }),
+            Compression::Zstd { level, workers, long_distance } => {
+                let workers = workers.unwrap_or(u32::try_from(threads).unwrap_or(u32::MAX));
+                ZstdCompressor::new(level, workers, long_distance).map(Stage::Zstd)
+            }
+        }
+    }
+}
+
+impl CompressError {
+    fn with_path(self, path: &Path) -> StorageError {
+        match self {
+            CompressError::Codec(source) => {
+                StorageError::new("compress data of file", path, source)
+            }
+            CompressError::Output(error) => error,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
