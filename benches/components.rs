@@ -168,7 +168,7 @@ fn compress(contents: &[u8], compression: Compression) -> Vec<u8> {
 }
 
 fn decompress(compressed: &[u8], compression: Compression) {
-    let mut decoder = Decoder::new(compression.into());
+    let mut decoder = Decoder::new(compression.format());
     for chunk in compressed.chunks(PAYLOAD_SIZE) {
         let mut take = |bytes| {
             black_box(bytes);

@@ -65,7 +65,7 @@ fn verify_each(installation: Installation, table: &[(&[&str], &[&str])]) {
             let mut files = vec!["backup_manifest"];
             files.extend(*archives);
             assert_eq!(names(&target), files, "{arguments:?}");
-            verify::verify_tar(&target);
+            verify::verify_tar(installation, &target);
         }
         let data = data_directory(&target, &scratch);
         verify::verify(installation, &data, Wal::Included);
