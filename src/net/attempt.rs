@@ -7,55 +7,220 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::SocketAddr as UnixAddress;
 use std::path::{Path, PathBuf};
 
+use nix::unistd::{Uid, User};
 use rustix::net::sockopt;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 use super::connection::Wire;
-use super::conninfo::{ConnectOptions, Keepalives, Password};
-use super::{Connection, ConnectionError, Problem, Stream};
-use crate::protocol::{Session, Startup, StartupError};
+use super::conninfo::{
+    ClientCertificate, ConnectOptions, Keepalives, Password, SslMode, SslNegotiation,
+};
+use super::tls::{self, Answer, TlsError};
+use super::{Connection, ConnectionError, PeerError, Problem, Stream};
+use crate::protocol::{AuthPolicy, PolicyError, Startup, StartupError, Transport};
 
 /// Where one attempt connects to.
 #[derive(Debug)]
 pub(super) enum Address {
     Socket(PathBuf),
-    Tcp { host: String, address: SocketAddr },
+    Tcp {
+        /// What messages call the host.
+        shown: String,
+        /// The host's name, for which its certificate should be.
+        name: String,
+        address: SocketAddr,
+    },
 }
 
 impl std::fmt::Display for Address {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Address::Socket(path) => write!(f, "on socket \"{}\"", path.display()),
-            Address::Tcp { host, address } if host.parse() == Ok(address.ip()) => {
-                write!(f, "at \"{host}\", port {}", address.port())
+            Address::Tcp { shown, address, .. } if shown.parse() == Ok(address.ip()) => {
+                write!(f, "at \"{shown}\", port {}", address.port())
             }
-            Address::Tcp { host, address } => {
-                write!(f, "at \"{host}\" ({}), port {}", address.ip(), address.port())
+            Address::Tcp { shown, address, .. } => {
+                write!(f, "at \"{shown}\" ({}), port {}", address.ip(), address.port())
             }
         }
     }
 }
 
-/// Connects to an address and signs in.
+/// A way to protect a connection, or not to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Encryption {
+    Plain,
+    Tls,
+}
+
+/// Lists the ways to try, in order; the next one is for when a server refuses what came before.
+fn encryptions(mode: SslMode, address: &Address) -> &'static [Encryption] {
+    match (address, mode) {
+        (Address::Socket(_), _) | (_, SslMode::Disable) => &[Encryption::Plain],
+        (_, SslMode::Allow) => &[Encryption::Plain, Encryption::Tls],
+        (_, SslMode::Prefer) => &[Encryption::Tls, Encryption::Plain],
+        (_, SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull) => &[Encryption::Tls],
+    }
+}
+
+/// What went wrong in one of the ways.
+struct Failure {
+    problem: Problem,
+    /// Whether another way may be better.
+    is_refusal: bool,
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        Failure { problem, is_refusal: false }
+    }
+}
+
+/// Connects to an address and signs in, in each of the ways that the user allows until one works.
+///
+/// # Errors
+/// What went wrong in each way that was tried; never empty. The last one decides.
 pub(super) async fn attempt(
     options: &ConnectOptions,
     address: &Address,
     password: Option<&Password>,
-) -> Result<Connection, Problem> {
-    let attempt = async {
-        let over_socket = matches!(address, Address::Socket(_));
-        let stream = open(options, address)
+) -> Result<Connection, Vec<Problem>> {
+    let attempt = Attempt { options, address, password };
+    let mut problems = Vec::new();
+    let ways = attempt.try_encryptions(&mut problems);
+    let result = match options.connect_timeout {
+        Some(limit) => timeout(limit, ways).await.unwrap_or(Err(Problem::TimedOut)),
+        None => ways.await,
+    };
+    result.map_err(|problem| {
+        problems.push(problem);
+        problems
+    })
+}
+
+struct Attempt<'a> {
+    options: &'a ConnectOptions,
+    address: &'a Address,
+    password: Option<&'a Password>,
+}
+
+impl Attempt<'_> {
+    /// Tries one way after the other. A server that has no TLS says so before anything is at stake, and
+    /// the connection goes on without; after any other refusal there has to be a new one.
+    async fn try_encryptions(&self, problems: &mut Vec<Problem>) -> Result<Connection, Problem> {
+        let mut ways = encryptions(self.options.tls.mode, self.address).iter().peekable();
+        let mut unused = None;
+        while let Some(way) = ways.next() {
+            let mut stream = match unused.take() {
+                Some(stream) => stream,
+                None => self.open().await?,
+            };
+            let result = match way {
+                Encryption::Tls => match self.request_tls(&mut stream).await? {
+                    Answer::Yes => self.sign_in_over_tls(stream).await,
+                    Answer::No => {
+                        unused = Some(stream);
+                        continue;
+                    }
+                },
+                Encryption::Plain => self.sign_in_plainly(stream).await,
+            };
+            match result {
+                Ok(connection) => return Ok(connection),
+                Err(Failure { problem, is_refusal: true }) if ways.peek().is_some() => {
+                    problems.push(problem);
+                }
+                Err(failure) => return Err(failure.problem),
+            }
+        }
+        Err(Problem::Tls(TlsError::NotSupported))
+    }
+
+    async fn open(&self) -> Result<Stream, Problem> {
+        let over_socket = matches!(self.address, Address::Socket(_));
+        let stream = open(self.options, self.address)
             .await
             .map_err(|source| Problem::Connect { source, over_socket })?;
-        let mut wire = Wire::new(stream);
-        let session = start(options, &mut wire, password).await?;
-        Ok(Connection::new(wire, session))
-    };
-    match options.connect_timeout {
-        Some(limit) => timeout(limit, attempt).await.unwrap_or(Err(Problem::TimedOut)),
-        None => attempt.await,
+        if let (Stream::Unix(socket), Some(required)) = (&stream, &self.options.auth.require_peer) {
+            check_peer(socket, required).map_err(Problem::Peer)?;
+        }
+        Ok(stream)
     }
+
+    async fn request_tls(&self, stream: &mut Stream) -> Result<Answer, Problem> {
+        match self.options.tls.negotiation {
+            SslNegotiation::Postgres => tls::request(stream).await,
+            SslNegotiation::Direct => Ok(Answer::Yes),
+        }
+    }
+
+    async fn sign_in_over_tls(&self, stream: Stream) -> Result<Connection, Failure> {
+        let host = match self.address {
+            Address::Tcp { name, .. } => name,
+            Address::Socket(_) => "",
+        };
+        let secured = tls::handshake(stream, &self.options.tls, host).await;
+        let secured =
+            secured.map_err(|error| Failure { problem: Problem::Tls(error), is_refusal: true })?;
+        let stream = Stream::Tls(Box::new(secured.stream));
+        self.sign_in(stream, secured.transport, secured.missing_certificate).await
+    }
+
+    async fn sign_in_plainly(&self, stream: Stream) -> Result<Connection, Failure> {
+        let missing_certificate = Some(PolicyError::CertificateNotRequested);
+        self.sign_in(stream, Transport::Plain, missing_certificate).await
+    }
+
+    async fn sign_in(
+        &self,
+        stream: Stream,
+        transport: Transport,
+        missing_certificate: Option<PolicyError>,
+    ) -> Result<Connection, Failure> {
+        let mut wire = Wire::new(stream);
+        let parameters = self.options.startup_parameters();
+        let password = self.password.map(Password::as_bytes);
+        let must_see = self.options.tls.client_certificate == ClientCertificate::Require;
+        let policy = AuthPolicy {
+            channel_binding: self.options.auth.channel_binding,
+            require_auth: self.options.auth.require_auth.clone(),
+            transport,
+            missing_certificate: missing_certificate.filter(|_| must_see),
+        };
+        let mut startup = Startup::begin(&parameters, password, policy, &mut wire.output)
+            .map_err(Problem::Startup)?;
+        loop {
+            wire.flush().await.map_err(Problem::Lost)?;
+            let frame = wire.next_frame().await.map_err(lost_or_broken)?;
+            match startup.handle_frame(frame, &mut wire.output).map_err(Problem::Startup) {
+                Ok(Some(session)) => return Ok(Connection::new(wire, session)),
+                Ok(None) => {}
+                Err(problem) => return Err(refusal(problem, &startup)),
+            }
+        }
+    }
+}
+
+/// A server that refuses us may do so for the way in which we came, unless it has let us in before or
+/// cannot take anybody now.
+fn refusal(problem: Problem, startup: &Startup) -> Failure {
+    let is_refusal = problem.server_message().is_some()
+        && !startup.is_authenticated()
+        && !problem.is_server_not_ready();
+    Failure { problem, is_refusal }
+}
+
+/// Checks the account of the server's process.
+fn check_peer(socket: &UnixStream, required: &str) -> Result<(), PeerError> {
+    let id = socket.peer_cred().map_err(PeerError::Credentials)?.uid();
+    let user = User::from_uid(Uid::from_raw(id))
+        .map_err(|errno| PeerError::Credentials(io::Error::from_raw_os_error(errno as i32)))?;
+    let actual = user.ok_or(PeerError::Nameless(id))?.name;
+    if actual != required {
+        return Err(PeerError::Other { required: required.to_owned(), actual });
+    }
+    Ok(())
 }
 
 async fn open(options: &ConnectOptions, address: &Address) -> io::Result<Stream> {
@@ -94,26 +259,6 @@ fn set_tcp_options(stream: &TcpStream, options: &ConnectOptions) -> io::Result<(
         sockopt::set_tcp_user_timeout(stream, milliseconds)?;
     }
     Ok(())
-}
-
-/// Signs in.
-async fn start(
-    options: &ConnectOptions,
-    wire: &mut Wire,
-    password: Option<&Password>,
-) -> Result<Session, Problem> {
-    let parameters = options.startup_parameters();
-    let password = password.map(Password::as_bytes);
-    let mut startup =
-        Startup::begin(&parameters, password, &mut wire.output).map_err(Problem::Startup)?;
-    loop {
-        wire.flush().await.map_err(Problem::Lost)?;
-        let frame = wire.next_frame().await.map_err(lost_or_broken)?;
-        let session = startup.handle_frame(frame, &mut wire.output).map_err(Problem::Startup)?;
-        if let Some(session) = session {
-            return Ok(session);
-        }
-    }
 }
 
 /// A peer that does not speak the protocol has decided; a lost connection has not.

@@ -41,10 +41,13 @@ pub async fn connect(
         for address in addresses {
             match attempt(options, &address, password.as_ref()).await {
                 Ok(connection) => return Ok(connection),
-                Err(problem) => {
-                    let is_final = !problem.is_worth_another_host();
-                    let server = address.to_string();
-                    attempts.push(FailedAttempt { server, problem, passfile: passfile.clone() });
+                Err(problems) => {
+                    let last = problems.last();
+                    let is_final = last.is_some_and(|problem| !problem.is_worth_another_host());
+                    attempts.extend(problems.into_iter().map(|problem| {
+                        let server = address.to_string();
+                        FailedAttempt { server, problem, passfile: passfile.clone() }
+                    }));
                     if is_final {
                         return Err(ConnectError { attempts });
                     }
@@ -69,11 +72,11 @@ async fn addresses(host: &Host) -> io::Result<Vec<Address>> {
     };
     // Like libpq, call a server by the address if one was given.
     if let Some(address) = address.or_else(|| name.parse::<IpAddr>().ok()) {
-        let host_name = address.to_string();
+        let shown = address.to_string();
         let address = SocketAddr::new(address, host.port);
-        return Ok(vec![Address::Tcp { host: host_name, address }]);
+        return Ok(vec![Address::Tcp { shown, name: name.clone(), address }]);
     }
-    let tcp = |address| Address::Tcp { host: name.clone(), address };
+    let tcp = |address| Address::Tcp { shown: name.clone(), name: name.clone(), address };
     let found: Vec<_> = lookup_host((name.as_str(), host.port)).await?.map(tcp).collect();
     if found.is_empty() {
         return Err(io::Error::new(io::ErrorKind::NotFound, "Name or service not known"));

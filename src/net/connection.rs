@@ -4,6 +4,7 @@ use bytes::BytesMut;
 use postgres_protocol::message::frontend;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use super::tls::TlsError;
 use super::{CommandError, ConnectionError, Stream};
 use crate::protocol::{Frame, Message, ProtocolError, Row, Session, SimpleQuery, poll_frame};
 
@@ -150,14 +151,18 @@ impl Wire {
             self.input.reserve(READ_BUFFER_SIZE);
         }
         match self.stream.read_buf(&mut self.input).await {
-            Ok(0) => Err(ConnectionError::Closed),
+            Ok(0) => Err(match self.stream {
+                Stream::Tcp(_) | Stream::Unix(_) => ConnectionError::Closed,
+                Stream::Tls(_) => TlsError::Closed.into(),
+            }),
             Ok(_) => Ok(()),
-            Err(source) => Err(ConnectionError::Receive(source)),
+            Err(source) => Err(ConnectionError::receive(source)),
         }
     }
 
     /// Sends what is in the output buffer.
     pub(super) async fn flush(&mut self) -> Result<(), ConnectionError> {
-        self.stream.write_all_buf(&mut self.output).await.map_err(ConnectionError::Send)
+        self.stream.write_all_buf(&mut self.output).await.map_err(ConnectionError::send)?;
+        self.stream.flush().await.map_err(ConnectionError::send)
     }
 }

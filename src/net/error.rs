@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use super::tls::TlsError;
 use crate::pg::OsError;
 use crate::protocol::{ProtocolError, ServerMessage, StartupError};
 
@@ -54,35 +55,62 @@ pub enum Problem {
     },
     /// It took longer than `connect_timeout`.
     TimedOut,
+    /// The server's process is not of the account that it should be.
+    Peer(PeerError),
+    /// TLS did not come about.
+    Tls(TlsError),
     /// The server hung up, or the socket failed.
     Lost(ConnectionError),
     /// The server refused, or does not speak the protocol.
     Startup(StartupError),
 }
 
+/// The server's process is not known to be of the account that `requirepeer` names.
+#[derive(Debug, thiserror::Error)]
+pub enum PeerError {
+    /// The system does not tell.
+    #[error("could not get peer credentials: {}", OsError(.0))]
+    Credentials(io::Error),
+    /// The account has no name.
+    #[error("local user with ID {0} does not exist")]
+    Nameless(u32),
+    /// It is of another account.
+    #[error("requirepeer specifies \"{required}\", but actual peer user name is \"{actual}\"")]
+    Other {
+        /// The account that it should be of.
+        required: String,
+        /// The account that it is of.
+        actual: String,
+    },
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Problem::Lookup(source) => write!(f, "{}", LookupError(source)),
+            Problem::Connect { source, over_socket } => {
+                write!(f, "{}", OsError(source))?;
+                match question(source, *over_socket) {
+                    Some(question) => write!(f, "\n\t{question}"),
+                    None => Ok(()),
+                }
+            }
+            Problem::TimedOut => f.write_str("timeout expired"),
+            Problem::Peer(error) => write!(f, "{error}"),
+            Problem::Tls(error) => write!(f, "{error}"),
+            Problem::Lost(error) => write!(f, "{error}"),
+            Problem::Startup(error) => write!(f, "{error}"),
+        }
+    }
+}
+
 impl fmt::Display for FailedAttempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let FailedAttempt { server, problem, passfile } = self;
-        match problem {
-            Problem::Lookup(source) => {
-                return write!(
-                    f,
-                    "could not translate host name \"{server}\" to address: {}",
-                    LookupError(source)
-                );
-            }
-            Problem::Connect { source, over_socket } => {
-                write!(f, "connection to server {server} failed: {}", OsError(source))?;
-                if let Some(question) = question(source, *over_socket) {
-                    write!(f, "\n\t{question}")?;
-                }
-            }
-            Problem::TimedOut => {
-                write!(f, "connection to server {server} failed: timeout expired")?
-            }
-            Problem::Lost(error) => write!(f, "connection to server {server} failed: {error}")?,
-            Problem::Startup(error) => write!(f, "connection to server {server} failed: {error}")?,
+        if let Problem::Lookup(_) = problem {
+            return write!(f, "could not translate host name \"{server}\" to address: {problem}");
         }
+        write!(f, "connection to server {server} failed: {problem}")?;
         match passfile {
             Some(path) if problem.is_wrong_password() => {
                 write!(f, "\npassword retrieved from file \"{}\"", path.display())
@@ -117,7 +145,7 @@ fn question(source: &io::Error, over_socket: bool) -> Option<&'static str> {
 }
 
 impl Problem {
-    fn server_message(&self) -> Option<&ServerMessage> {
+    pub(super) fn server_message(&self) -> Option<&ServerMessage> {
         match self {
             Problem::Startup(StartupError::Server(message)) => Some(message),
             _ => None,
@@ -135,10 +163,15 @@ impl Problem {
             Problem::Lookup(_) | Problem::Connect { .. } | Problem::TimedOut | Problem::Lost(_) => {
                 true
             }
-            Problem::Startup(_) => self
-                .server_message()
-                .is_some_and(|message| message.code == ServerMessage::CANNOT_CONNECT_NOW),
+            Problem::Peer(_) | Problem::Tls(_) => false,
+            Problem::Startup(_) => self.is_server_not_ready(),
         }
+    }
+
+    /// Says whether the server cannot take connections now, whoever asks and however.
+    pub(super) fn is_server_not_ready(&self) -> bool {
+        self.server_message()
+            .is_some_and(|message| message.code == ServerMessage::CANNOT_CONNECT_NOW)
     }
 }
 
@@ -167,9 +200,28 @@ pub enum ConnectionError {
     /// The server is gone.
     #[error("server closed the connection unexpectedly")]
     Closed,
+    /// The TLS session broke.
+    #[error("{0}")]
+    Tls(Box<TlsError>),
+}
+
+impl From<TlsError> for ConnectionError {
+    fn from(error: TlsError) -> Self {
+        ConnectionError::Tls(Box::new(error))
+    }
 }
 
 impl ConnectionError {
+    /// Says why reading failed.
+    pub(super) fn receive(source: io::Error) -> Self {
+        TlsError::from_io(source).map_or_else(ConnectionError::Receive, ConnectionError::from)
+    }
+
+    /// Says why writing failed.
+    pub(super) fn send(source: io::Error) -> Self {
+        TlsError::from_io(source).map_or_else(ConnectionError::Send, ConnectionError::from)
+    }
+
     /// Returns the server's own error, if that is what this is.
     pub fn server_message(&self) -> Option<&ServerMessage> {
         match self {

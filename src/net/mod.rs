@@ -1,8 +1,8 @@
 //! Connections to servers: finding them, signing in, and reading frames.
 //!
 //! In reading order: [`conninfo`] is what the user typed and what it means, [`passfile`] looks passwords
-//! up, [`connect`] tries the servers one by one, [`Connection`] is an established session over a
-//! [`Stream`].
+//! up, [`connect`] tries the servers one by one, [`tls`] secures what needs it, [`Connection`] is an
+//! established session over a [`Stream`].
 
 mod attempt;
 mod connect;
@@ -11,8 +11,9 @@ pub mod conninfo;
 mod error;
 pub mod passfile;
 mod stream;
+pub mod tls;
 
 pub use connect::connect;
 pub use connection::Connection;
-pub use error::{CommandError, ConnectError, ConnectionError, FailedAttempt, Problem};
+pub use error::{CommandError, ConnectError, ConnectionError, FailedAttempt, PeerError, Problem};
 pub use stream::Stream;
