@@ -25,3 +25,4 @@ mod recording;
 mod replay;
 mod side_by_side;
 mod tablespaces;
+mod tls;

@@ -1,6 +1,7 @@
 //! What tests are made of: servers, clients, a network that fails, and PostgreSQL's own judgement.
 
 pub mod account;
+pub mod authority;
 pub mod client;
 pub mod installation;
 pub mod mount;
