@@ -83,7 +83,7 @@ async fn connect(
         arguments.password = Some(prompt()?);
     }
     loop {
-        let environment = Environment::from_process();
+        let environment = net::service::load(&arguments, Environment::from_process())?;
         let options = ConnectOptions::resolve(&arguments, program.name(), &environment)?;
         let mut warnings = Vec::new();
         let connected = net::connect(&options, &mut warnings).await;
@@ -96,7 +96,12 @@ async fn connect(
             Err(error) if error.needs_password() && may_ask => {
                 arguments.password = Some(prompt()?);
             }
-            connected => return Ok((connected?, options)),
+            connected => {
+                let connection = connected?;
+                // With several hosts, the WAL must come from the server that the data comes from.
+                let options = connection.same_server(&options);
+                return Ok((connection, options));
+            }
         }
     }
 }

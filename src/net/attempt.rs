@@ -207,7 +207,7 @@ impl Attempt<'_> {
 fn refusal(problem: Problem, startup: &Startup) -> Failure {
     let is_refusal = problem.server_message().is_some()
         && !startup.is_authenticated()
-        && !problem.is_server_not_ready();
+        && !problem.is_temporary_refusal();
     Failure { problem, is_refusal }
 }
 

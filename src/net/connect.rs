@@ -1,19 +1,23 @@
 //! Trying the servers of a list, one by one, until one gives a session.
 
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use tokio::net::lookup_host;
+use tokio::time::timeout;
 
 use super::attempt::{Address, attempt};
-use super::conninfo::{ConnectOptions, Host, HostKind, Password};
+use super::conninfo::{
+    ConnectOptions, Host, HostKind, LoadBalanceHosts, Password, TargetSessionAttrs,
+};
 use super::passfile::{self, PassfileWarning};
-use super::{ConnectError, Connection, FailedAttempt, Problem};
+use super::{ConnectError, Connection, FailedAttempt, Problem, target};
 
-/// Connects to the first server of the list that gives a session.
+/// Connects to the first server of the list that gives a session of the wanted kind.
 ///
-/// Every address of every host is tried in order, each for `connect_timeout` at most. A server that
+/// Every address of every host is tried in turn, each for `connect_timeout` at most. A server that
 /// decides against us ends the search, as in libpq. Warnings about the password file are added to
 /// `warnings`.
 ///
@@ -23,39 +27,132 @@ pub async fn connect(
     options: &ConnectOptions,
     warnings: &mut Vec<PassfileWarning>,
 ) -> Result<Connection, ConnectError> {
-    let mut attempts = Vec::new();
-    for host in &options.hosts {
-        let addresses = match addresses(host).await {
-            Ok(addresses) => addresses,
-            Err(source) => {
-                let server = lookup_name(host).to_owned();
-                attempts.push(FailedAttempt {
-                    server,
-                    problem: Problem::Lookup(source),
-                    passfile: None,
-                });
-                continue;
-            }
-        };
-        let (password, passfile) = password(options, host, warnings);
-        for address in addresses {
-            match attempt(options, &address, password.as_ref()).await {
-                Ok(connection) => return Ok(connection),
-                Err(problems) => {
-                    let last = problems.last();
-                    let is_final = last.is_some_and(|problem| !problem.is_worth_another_host());
-                    attempts.extend(problems.into_iter().map(|problem| {
-                        let server = address.to_string();
-                        FailedAttempt { server, problem, passfile: passfile.clone() }
-                    }));
-                    if is_final {
-                        return Err(ConnectError { attempts });
-                    }
-                }
+    let mut candidates: Vec<_> =
+        options.hosts.iter().map(|host| Candidate::new(options, host, warnings)).collect();
+    order(&mut candidates, options.load_balance_hosts);
+    let mut search = Search { options, attempts: Vec::new() };
+    for &wanted in target::passes(options.target_session_attrs) {
+        for candidate in &candidates {
+            match search.try_host(candidate, wanted).await {
+                Outcome::Connected(connection) => return Ok(*connection),
+                Outcome::NextHost => {}
+                Outcome::GiveUp => return Err(ConnectError { attempts: search.attempts }),
             }
         }
     }
-    Err(ConnectError { attempts })
+    Err(ConnectError { attempts: search.attempts })
+}
+
+/// A host of the list, and the password for it.
+struct Candidate<'a> {
+    host: &'a Host,
+    password: Option<Password>,
+    /// The file that the password came from, if it came from one.
+    passfile: Option<PathBuf>,
+}
+
+impl<'a> Candidate<'a> {
+    fn new(options: &ConnectOptions, host: &'a Host, warnings: &mut Vec<PassfileWarning>) -> Self {
+        let (password, passfile) = password(options, host, warnings);
+        Candidate { host, password, passfile }
+    }
+}
+
+/// What comes after a host was tried.
+enum Outcome {
+    Connected(Box<Connection>),
+    NextHost,
+    GiveUp,
+}
+
+/// A search for a server that gives a session.
+struct Search<'a> {
+    options: &'a ConnectOptions,
+    attempts: Vec<FailedAttempt>,
+}
+
+impl Search<'_> {
+    /// Tries the addresses of a host.
+    async fn try_host(&mut self, candidate: &Candidate<'_>, wanted: TargetSessionAttrs) -> Outcome {
+        let mut addresses = match addresses(candidate.host).await {
+            Ok(addresses) => addresses,
+            Err(source) => {
+                let server = lookup_name(candidate.host).to_owned();
+                let problem = Problem::Lookup(source);
+                self.attempts.push(FailedAttempt { server, problem, passfile: None });
+                return Outcome::NextHost;
+            }
+        };
+        order(&mut addresses, self.options.load_balance_hosts);
+        for address in addresses {
+            let problems = match self.try_address(&address, candidate, wanted).await {
+                Ok(connection) => return Outcome::Connected(Box::new(connection)),
+                Err(problems) => problems,
+            };
+            let last = problems.last();
+            let is_final = last.is_some_and(|problem| !problem.is_worth_another_host());
+            let speaks_for_the_host = last.is_some_and(Problem::speaks_for_the_host);
+            self.attempts.extend(problems.into_iter().map(|problem| {
+                let (server, passfile) = (address.to_string(), candidate.passfile.clone());
+                FailedAttempt { server, problem, passfile }
+            }));
+            match (is_final, speaks_for_the_host) {
+                (true, _) => return Outcome::GiveUp,
+                (false, true) => return Outcome::NextHost,
+                (false, false) => {}
+            }
+        }
+        Outcome::NextHost
+    }
+
+    async fn try_address(
+        &self,
+        address: &Address,
+        candidate: &Candidate<'_>,
+        wanted: TargetSessionAttrs,
+    ) -> Result<Connection, Vec<Problem>> {
+        let password = candidate.password.as_ref();
+        let mut connection = attempt(self.options, address, password).await?;
+        let check = target::check(&mut connection, wanted);
+        let checked = match self.options.connect_timeout {
+            Some(limit) => timeout(limit, check).await.map_err(|_| vec![Problem::TimedOut])?,
+            None => check.await,
+        };
+        match checked {
+            Ok(()) => {
+                let host = reached(candidate.host, address, self.options.load_balance_hosts);
+                Ok(connection.with_origin(host, candidate.passfile.clone()))
+            }
+            Err(wrong) => {
+                connection.terminate().await;
+                Err(vec![Problem::WrongSession(wrong)])
+            }
+        }
+    }
+}
+
+/// Names the server that was reached so that one more connection goes there, too.
+fn reached(host: &Host, address: &Address, balance: LoadBalanceHosts) -> Host {
+    let mut reached = host.clone();
+    // In a fixed order, the first address that answers stays the same.
+    if let (HostKind::Tcp { address: fixed, .. }, Address::Tcp { address, .. }) =
+        (&mut reached.kind, address)
+        && balance == LoadBalanceHosts::Random
+    {
+        *fixed = Some(address.ip());
+    }
+    reached
+}
+
+/// Puts the servers, or the addresses of one, into the order in which they are tried.
+fn order<T>(items: &mut [T], balance: LoadBalanceHosts) {
+    match balance {
+        LoadBalanceHosts::Disable => {}
+        // Each state has keys of its own, which nobody can foretell.
+        LoadBalanceHosts::Random => {
+            items.sort_by_cached_key(|_| RandomState::new().build_hasher().finish());
+        }
+    }
 }
 
 fn lookup_name(host: &Host) -> &str {
@@ -105,5 +202,64 @@ fn password(
             warnings.push(warning);
             (None, None)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::net::conninfo::{ConnectionArguments, Environment};
+
+    fn options(text: &str) -> ConnectOptions {
+        let arguments =
+            ConnectionArguments { connection_string: Some(text.to_owned()), ..Default::default() };
+        ConnectOptions::resolve(&arguments, "p", &Environment::new("u", "/s")).expect(text)
+    }
+
+    #[test]
+    fn password_says_which_file_it_came_from() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("pgpass");
+        fs::write(&path, "h:*:*:*:filed\n").expect("a file");
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("a mode");
+        let table = [
+            ("host=h", Some("filed"), Some(&path)),
+            ("host=h password=given", Some("given"), None),
+            ("host=other", None, None),
+        ];
+        for (text, expected, source) in table {
+            let options = options(&format!("{text} passfile='{}'", path.display()));
+            let host = options.hosts.first().expect("a host");
+            let candidate = Candidate::new(&options, host, &mut Vec::new());
+            let expected = expected.map(|text| Password::new(text.as_bytes()));
+            assert_eq!((candidate.password, candidate.passfile.as_ref()), (expected, source));
+        }
+    }
+
+    #[test]
+    fn random_order_lasts_for_the_next_connection() {
+        let options = options("host=h port=6");
+        let host = options.hosts.first().expect("a host");
+        let address = SocketAddr::from(([10, 0, 0, 1], 6));
+        let tcp = Address::Tcp { shown: "h".to_owned(), name: "h".to_owned(), address };
+        let fixed = HostKind::Tcp { name: "h".to_owned(), address: Some(address.ip()) };
+        assert_eq!(&reached(host, &tcp, LoadBalanceHosts::Disable), host);
+        assert_eq!(reached(host, &tcp, LoadBalanceHosts::Random).kind, fixed);
+    }
+
+    #[test]
+    fn random_order_keeps_each_item_and_varies() {
+        let listed: Vec<u32> = (0..20).collect();
+        let mut shuffled = listed.clone();
+        order(&mut shuffled, LoadBalanceHosts::Disable);
+        assert_eq!(shuffled, listed);
+        order(&mut shuffled, LoadBalanceHosts::Random);
+        // One in 20! orders is that of the list.
+        assert_ne!(shuffled, listed);
+        shuffled.sort_unstable();
+        assert_eq!(shuffled, listed);
     }
 }

@@ -1,9 +1,12 @@
 //! An established session: framed reads, commands and their small answers.
 
+use std::path::{Path, PathBuf};
+
 use bytes::BytesMut;
 use postgres_protocol::message::frontend;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use super::conninfo::{ConnectOptions, Host};
 use super::tls::TlsError;
 use super::{CommandError, ConnectionError, Stream};
 use crate::protocol::{Frame, Message, ProtocolError, Row, Session, SimpleQuery, poll_frame};
@@ -20,16 +23,39 @@ const READ_SIZE_MIN: usize = 256 << 10;
 pub struct Connection {
     wire: Wire,
     session: Session,
+    host: Option<Host>,
+    passfile: Option<PathBuf>,
 }
 
 impl Connection {
     pub(super) fn new(wire: Wire, session: Session) -> Self {
-        Connection { wire, session }
+        Connection { wire, session, host: None, passfile: None }
+    }
+
+    /// Notes which server this is, and the file that the password came from.
+    pub(super) fn with_origin(mut self, host: Host, passfile: Option<PathBuf>) -> Self {
+        self.host = Some(host);
+        self.passfile = passfile;
+        self
     }
 
     /// Returns what the server said of itself.
     pub fn session(&self) -> &Session {
         &self.session
+    }
+
+    /// Returns the password file that the password came from, if it came from one.
+    pub fn passfile(&self) -> Option<&Path> {
+        self.passfile.as_deref()
+    }
+
+    /// Returns how to connect to the very same server once more: of several hosts, to this one only.
+    pub fn same_server(&self, options: &ConnectOptions) -> ConnectOptions {
+        let mut same = options.clone();
+        if let Some(host) = &self.host {
+            same.hosts = vec![host.clone()];
+        }
+        same
     }
 
     /// Returns the next message if it is already in the read buffer.

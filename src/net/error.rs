@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use super::WrongSession;
 use super::tls::TlsError;
 use crate::pg::OsError;
 use crate::protocol::{ProtocolError, ServerMessage, StartupError};
@@ -63,6 +64,8 @@ pub enum Problem {
     Lost(ConnectionError),
     /// The server refused, or does not speak the protocol.
     Startup(StartupError),
+    /// The session is not of the kind that is wanted.
+    WrongSession(WrongSession),
 }
 
 /// The server's process is not known to be of the account that `requirepeer` names.
@@ -100,6 +103,7 @@ impl fmt::Display for Problem {
             Problem::Tls(error) => write!(f, "{error}"),
             Problem::Lost(error) => write!(f, "{error}"),
             Problem::Startup(error) => write!(f, "{error}"),
+            Problem::WrongSession(wrong) => write!(f, "{wrong}"),
         }
     }
 }
@@ -160,16 +164,23 @@ impl Problem {
     /// said that it cannot take connections now.
     pub(super) fn is_worth_another_host(&self) -> bool {
         match self {
-            Problem::Lookup(_) | Problem::Connect { .. } | Problem::TimedOut | Problem::Lost(_) => {
-                true
-            }
+            Problem::Lookup(_)
+            | Problem::Connect { .. }
+            | Problem::TimedOut
+            | Problem::Lost(_)
+            | Problem::WrongSession(_) => true,
             Problem::Peer(_) | Problem::Tls(_) => false,
-            Problem::Startup(_) => self.is_server_not_ready(),
+            Problem::Startup(_) => self.is_temporary_refusal(),
         }
     }
 
+    /// Says whether the other addresses of a host would give the same answer.
+    pub(super) fn speaks_for_the_host(&self) -> bool {
+        matches!(self, Problem::WrongSession(_)) || self.is_temporary_refusal()
+    }
+
     /// Says whether the server cannot take connections now, whoever asks and however.
-    pub(super) fn is_server_not_ready(&self) -> bool {
+    pub(super) fn is_temporary_refusal(&self) -> bool {
         self.server_message()
             .is_some_and(|message| message.code == ServerMessage::CANNOT_CONNECT_NOW)
     }

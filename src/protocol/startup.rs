@@ -61,6 +61,10 @@ pub struct Session {
     pub server_version_text: String,
     /// The process that serves the session; poolers give any number, also negative ones.
     pub backend_pid: i32,
+    /// Whether the server is in hot standby mode; servers say so from 14 on.
+    pub in_hot_standby: Option<bool>,
+    /// Whether sessions are read-only unless they say otherwise; servers say so from 14 on.
+    pub default_transaction_read_only: Option<bool>,
 }
 
 /// Gets a session going: feed it the server's frames and send what it writes.
@@ -73,6 +77,8 @@ pub struct Startup {
     server_version: Option<String>,
     integer_datetimes: Option<String>,
     backend_pid: i32,
+    in_hot_standby: Option<bool>,
+    default_transaction_read_only: Option<bool>,
 }
 
 enum State {
@@ -115,6 +121,8 @@ impl Startup {
             server_version: None,
             integer_datetimes: None,
             backend_pid: 0,
+            in_hot_standby: None,
+            default_transaction_read_only: None,
         })
     }
 
@@ -258,6 +266,10 @@ impl Startup {
         match name {
             "server_version" => self.server_version = Some(value.to_owned()),
             "integer_datetimes" => self.integer_datetimes = Some(value.to_owned()),
+            "in_hot_standby" => self.in_hot_standby = Some(value == "on"),
+            "default_transaction_read_only" => {
+                self.default_transaction_read_only = Some(value == "on");
+            }
             _ => {}
         }
     }
@@ -277,7 +289,13 @@ impl Startup {
         let text = self.server_version.take().unwrap_or_default();
         let server_version =
             text.parse().map_err(|error| StartupError::Unusable(format!("{error}")))?;
-        Ok(Session { server_version, server_version_text: text, backend_pid: self.backend_pid })
+        Ok(Session {
+            server_version,
+            server_version_text: text,
+            backend_pid: self.backend_pid,
+            in_hot_standby: self.in_hot_standby,
+            default_transaction_read_only: self.default_transaction_read_only,
+        })
     }
 }
 

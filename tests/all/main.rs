@@ -16,6 +16,7 @@ mod checks;
 mod disk;
 mod fake_server;
 mod hostile;
+mod hosts;
 mod kills;
 mod layers;
 mod memory;

@@ -22,8 +22,8 @@ pub struct ConnectionArguments {
 }
 
 impl ConnectionArguments {
-    /// Lays the sources of parameters over each other.
-    pub(super) fn merge(&self, environment: &Environment) -> Result<Parameters, ConninfoError> {
+    /// Returns what was typed; values are not empty.
+    pub(super) fn typed(&self) -> Result<Parameters, ConninfoError> {
         let connection_string = self.connection_string.as_deref().unwrap_or_default();
         let mut parameters = Parameters::parse(connection_string)?;
         let options =
@@ -34,30 +34,37 @@ impl ConnectionArguments {
             }
         }
         parameters.remove_empty();
-        add_environment(&mut parameters, environment)?;
         Ok(parameters)
     }
 }
 
-/// Fills what is unset from the environment, where also an empty value sets.
-fn add_environment(
-    parameters: &mut Parameters,
+/// Lays the other sources under what was typed: the service, then the environment, where also an
+/// empty value sets.
+pub(super) fn complete(
+    typed: &Parameters,
     environment: &Environment,
-) -> Result<(), ConninfoError> {
+) -> Result<Parameters, ConninfoError> {
+    let mut parameters = typed.clone();
+    if let Some(service) = environment.service() {
+        parameters.add(service);
+    }
     for &keyword in Keyword::ALL {
-        // Like pg_basebackup, do not take the database of ordinary sessions from PGDATABASE.
-        let variable = keyword.variable().filter(|_| keyword != Keyword::Dbname);
-        if let (None, Some(variable)) = (parameters.value(keyword), variable)
+        if let (None, Some(variable)) = (parameters.value(keyword), keyword.variable())
             && let Some(value) = environment.variable(variable)?
         {
             parameters.set(keyword, value);
         }
     }
     let requires_ssl = environment.variable("PGREQUIRESSL")?.is_some_and(|v| v.starts_with('1'));
-    if requires_ssl && parameters.value(Keyword::SslMode).is_none() {
-        parameters.set(Keyword::SslMode, "require");
+    if requires_ssl {
+        parameters.set_if_unset(Keyword::SslMode, "require");
     }
-    Ok(())
+    match parameters.value(Keyword::Service) {
+        Some(name) if environment.service().is_none() => {
+            Err(ConninfoError::ServiceNotFound(name.to_owned()))
+        }
+        Some(_) | None => Ok(parameters),
+    }
 }
 
 impl fmt::Debug for ConnectionArguments {

@@ -1,4 +1,6 @@
 //! What the process and the machine contribute to the parameters of a connection.
+//!
+//! A service's definition is in a file; whoever reads it adds what it says.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -7,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{Uid, User};
 
-use super::ConninfoError;
+use super::{ConninfoError, Parameters};
 
 /// Where servers put their sockets: Debian's and Red Hat's packages, then PostgreSQL itself.
 /// libpq has one of them compiled in.
@@ -23,6 +25,7 @@ pub struct Environment {
     home_directory: Option<PathBuf>,
     local_user: Result<String, LocalUserError>,
     socket_directory: PathBuf,
+    service: Option<Parameters>,
 }
 
 /// The operating system cannot name the user who runs this process.
@@ -49,6 +52,7 @@ impl Environment {
             home_directory: None,
             local_user: Ok(local_user.to_owned()),
             socket_directory: PathBuf::from(socket_directory),
+            service: None,
         }
     }
 
@@ -66,6 +70,7 @@ impl Environment {
                 .or_else(|| account.as_ref().ok().map(|user| user.dir.clone())),
             local_user: account.map(|user| user.name),
             socket_directory: default_socket_directory(Path::is_dir),
+            service: None,
         }
     }
 
@@ -81,6 +86,17 @@ impl Environment {
     pub fn with_home_directory(mut self, directory: &str) -> Self {
         self.home_directory = Some(PathBuf::from(directory));
         self
+    }
+
+    /// Adds the parameters of the service that was named.
+    #[must_use]
+    pub fn with_service(mut self, parameters: Parameters) -> Self {
+        self.service = Some(parameters);
+        self
+    }
+
+    pub(super) fn service(&self) -> Option<&Parameters> {
+        self.service.as_ref()
     }
 
     /// Returns the value of a variable, which may be empty.
@@ -109,6 +125,7 @@ impl fmt::Debug for Environment {
             .field("home_directory", &self.home_directory)
             .field("local_user", &self.local_user)
             .field("socket_directory", &self.socket_directory)
+            .field("service", &self.service)
             .finish()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Keyword, LocalUserError, SslMode};
+use super::{Keyword, LocalUserError, ServiceFileProblem, SslMode};
 
 /// Parameters that cannot be used, in libpq's words where it has them. No variant holds a
 /// password: what may be part of one is masked before the error is built.
@@ -63,6 +63,38 @@ pub enum ConninfoError {
     /// An environment variable whose value is not UTF-8.
     #[error("environment variable \"{0}\" is not valid UTF-8")]
     VariableNotUtf8(String),
+    /// No service file has the service.
+    #[error("definition of service \"{0}\" not found")]
+    ServiceNotFound(String),
+    /// A service file cannot be opened.
+    #[error("service file \"{}\" not found", .0.display())]
+    ServiceFileNotFound(PathBuf),
+    /// A service file has more than a few megabytes.
+    #[error("service file \"{}\" is too large (maximum {max_bytes} bytes)", path.display())]
+    ServiceFileTooLarge {
+        /// The file.
+        path: PathBuf,
+        /// What would be read.
+        max_bytes: u64,
+    },
+    /// A line of a service file does not fit into libpq's buffer.
+    #[error("line {line} too long in service file \"{}\"", path.display())]
+    ServiceLineTooLong {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+    },
+    /// A line of a service's definition cannot be used.
+    #[error("{problem} in service file \"{}\", line {line}", path.display())]
+    ServiceFile {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong.
+        problem: ServiceFileProblem,
+    },
     /// `host` and `hostaddr` have lists of different lengths.
     #[error("could not match {names} host names to {addresses} hostaddr values")]
     HostCount {

@@ -80,11 +80,11 @@ pub(super) fn resolve(
 }
 
 /// Splits a comma-separated value; an unset or empty one has no entries.
-fn list(parameters: &Parameters, keyword: Keyword) -> Vec<&str> {
+pub(super) fn list(parameters: &Parameters, keyword: Keyword) -> Vec<&str> {
     parameters.non_empty(keyword).map_or_else(Vec::new, |value| value.split(',').collect())
 }
 
-fn entry<'a>(list: &[&'a str], index: usize) -> &'a str {
+pub(super) fn entry<'a>(list: &[&'a str], index: usize) -> &'a str {
     list.get(index).copied().unwrap_or_default()
 }
 

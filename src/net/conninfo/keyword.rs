@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-/// Defines [`Keyword`] from one table: variant, name, environment variable.
+/// Defines [`Keyword`] from one table: variant, name, first major version, environment variable.
 macro_rules! keywords {
-    ($($variant:ident $name:literal $variable:expr;)+) => {
+    ($($variant:ident $name:literal $since:literal $variable:expr;)+) => {
         /// A connection parameter that libpq knows, in libpq's order.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub enum Keyword {
@@ -20,6 +20,11 @@ macro_rules! keywords {
                 match self { $(Keyword::$variant => $name,)+ }
             }
 
+            /// Returns the major version whose libpq is the first to know it, or 13 if that does.
+            pub const fn since(self) -> u32 {
+                match self { $(Keyword::$variant => $since,)+ }
+            }
+
             /// Returns the environment variable that gives the value if nothing else does.
             pub const fn variable(self) -> Option<&'static str> {
                 match self { $(Keyword::$variant => $variable,)+ }
@@ -29,57 +34,57 @@ macro_rules! keywords {
 }
 
 keywords! {
-    Service "service" Some("PGSERVICE");
-    ServiceFile "servicefile" Some("PGSERVICEFILE");
-    User "user" Some("PGUSER");
-    Password "password" Some("PGPASSWORD");
-    Passfile "passfile" Some("PGPASSFILE");
-    ChannelBinding "channel_binding" Some("PGCHANNELBINDING");
-    ConnectTimeout "connect_timeout" Some("PGCONNECT_TIMEOUT");
-    Dbname "dbname" Some("PGDATABASE");
-    Host "host" Some("PGHOST");
-    Hostaddr "hostaddr" Some("PGHOSTADDR");
-    Port "port" Some("PGPORT");
-    ClientEncoding "client_encoding" Some("PGCLIENTENCODING");
-    Options "options" Some("PGOPTIONS");
-    ApplicationName "application_name" Some("PGAPPNAME");
-    FallbackApplicationName "fallback_application_name" None;
-    Keepalives "keepalives" None;
-    KeepalivesIdle "keepalives_idle" None;
-    KeepalivesInterval "keepalives_interval" None;
-    KeepalivesCount "keepalives_count" None;
-    TcpUserTimeout "tcp_user_timeout" None;
-    SslMode "sslmode" Some("PGSSLMODE");
-    SslNegotiation "sslnegotiation" Some("PGSSLNEGOTIATION");
-    SslCompression "sslcompression" Some("PGSSLCOMPRESSION");
-    SslCert "sslcert" Some("PGSSLCERT");
-    SslKey "sslkey" Some("PGSSLKEY");
-    SslCertMode "sslcertmode" Some("PGSSLCERTMODE");
-    SslPassword "sslpassword" None;
-    SslRootCert "sslrootcert" Some("PGSSLROOTCERT");
-    SslCrl "sslcrl" Some("PGSSLCRL");
-    SslCrlDir "sslcrldir" Some("PGSSLCRLDIR");
-    SslSni "sslsni" Some("PGSSLSNI");
-    RequirePeer "requirepeer" Some("PGREQUIREPEER");
-    RequireAuth "require_auth" Some("PGREQUIREAUTH");
-    MinProtocolVersion "min_protocol_version" Some("PGMINPROTOCOLVERSION");
-    MaxProtocolVersion "max_protocol_version" Some("PGMAXPROTOCOLVERSION");
-    SslMinProtocolVersion "ssl_min_protocol_version" Some("PGSSLMINPROTOCOLVERSION");
-    SslMaxProtocolVersion "ssl_max_protocol_version" Some("PGSSLMAXPROTOCOLVERSION");
-    GssEncMode "gssencmode" Some("PGGSSENCMODE");
-    KrbSrvName "krbsrvname" Some("PGKRBSRVNAME");
-    GssLib "gsslib" Some("PGGSSLIB");
-    GssDelegation "gssdelegation" Some("PGGSSDELEGATION");
-    Replication "replication" None;
-    TargetSessionAttrs "target_session_attrs" Some("PGTARGETSESSIONATTRS");
-    LoadBalanceHosts "load_balance_hosts" Some("PGLOADBALANCEHOSTS");
-    ScramClientKey "scram_client_key" None;
-    ScramServerKey "scram_server_key" None;
-    OauthIssuer "oauth_issuer" None;
-    OauthClientId "oauth_client_id" None;
-    OauthClientSecret "oauth_client_secret" None;
-    OauthScope "oauth_scope" None;
-    SslKeyLogFile "sslkeylogfile" None;
+    Service "service" 13 Some("PGSERVICE");
+    ServiceFile "servicefile" 19 Some("PGSERVICEFILE");
+    User "user" 13 Some("PGUSER");
+    Password "password" 13 Some("PGPASSWORD");
+    Passfile "passfile" 13 Some("PGPASSFILE");
+    ChannelBinding "channel_binding" 13 Some("PGCHANNELBINDING");
+    ConnectTimeout "connect_timeout" 13 Some("PGCONNECT_TIMEOUT");
+    Dbname "dbname" 13 Some("PGDATABASE");
+    Host "host" 13 Some("PGHOST");
+    Hostaddr "hostaddr" 13 Some("PGHOSTADDR");
+    Port "port" 13 Some("PGPORT");
+    ClientEncoding "client_encoding" 13 Some("PGCLIENTENCODING");
+    Options "options" 13 Some("PGOPTIONS");
+    ApplicationName "application_name" 13 Some("PGAPPNAME");
+    FallbackApplicationName "fallback_application_name" 13 None;
+    Keepalives "keepalives" 13 None;
+    KeepalivesIdle "keepalives_idle" 13 None;
+    KeepalivesInterval "keepalives_interval" 13 None;
+    KeepalivesCount "keepalives_count" 13 None;
+    TcpUserTimeout "tcp_user_timeout" 13 None;
+    SslMode "sslmode" 13 Some("PGSSLMODE");
+    SslNegotiation "sslnegotiation" 17 Some("PGSSLNEGOTIATION");
+    SslCompression "sslcompression" 13 Some("PGSSLCOMPRESSION");
+    SslCert "sslcert" 13 Some("PGSSLCERT");
+    SslKey "sslkey" 13 Some("PGSSLKEY");
+    SslCertMode "sslcertmode" 16 Some("PGSSLCERTMODE");
+    SslPassword "sslpassword" 13 None;
+    SslRootCert "sslrootcert" 13 Some("PGSSLROOTCERT");
+    SslCrl "sslcrl" 13 Some("PGSSLCRL");
+    SslCrlDir "sslcrldir" 14 Some("PGSSLCRLDIR");
+    SslSni "sslsni" 14 Some("PGSSLSNI");
+    RequirePeer "requirepeer" 13 Some("PGREQUIREPEER");
+    RequireAuth "require_auth" 16 Some("PGREQUIREAUTH");
+    MinProtocolVersion "min_protocol_version" 18 Some("PGMINPROTOCOLVERSION");
+    MaxProtocolVersion "max_protocol_version" 18 Some("PGMAXPROTOCOLVERSION");
+    SslMinProtocolVersion "ssl_min_protocol_version" 13 Some("PGSSLMINPROTOCOLVERSION");
+    SslMaxProtocolVersion "ssl_max_protocol_version" 13 Some("PGSSLMAXPROTOCOLVERSION");
+    GssEncMode "gssencmode" 13 Some("PGGSSENCMODE");
+    KrbSrvName "krbsrvname" 13 Some("PGKRBSRVNAME");
+    GssLib "gsslib" 13 Some("PGGSSLIB");
+    GssDelegation "gssdelegation" 16 Some("PGGSSDELEGATION");
+    Replication "replication" 13 None;
+    TargetSessionAttrs "target_session_attrs" 13 Some("PGTARGETSESSIONATTRS");
+    LoadBalanceHosts "load_balance_hosts" 16 Some("PGLOADBALANCEHOSTS");
+    ScramClientKey "scram_client_key" 18 None;
+    ScramServerKey "scram_server_key" 18 None;
+    OauthIssuer "oauth_issuer" 18 None;
+    OauthClientId "oauth_client_id" 18 None;
+    OauthClientSecret "oauth_client_secret" 18 None;
+    OauthScope "oauth_scope" 18 None;
+    SslKeyLogFile "sslkeylogfile" 18 None;
 }
 
 impl Keyword {

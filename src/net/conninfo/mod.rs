@@ -1,12 +1,13 @@
 //! From what the user typed to a list of addresses and the parameters to try them with, as libpq
 //! does it. Nothing here connects, resolves a name or opens a file.
 //!
-//! What may be set follows libpq 18 (`fe-connect.c`); messages are libpq's where it has one. What
-//! is not supported is refused instead of ignored wherever ignoring it would give the user a weaker
-//! connection than the one asked for; see `restrictions`.
+//! What may be set follows libpq 18 (`fe-connect.c`), with the `servicefile` of 19; messages are
+//! libpq's where it has one. What is not supported is refused instead of ignored wherever ignoring
+//! it would give the user a weaker connection than the one asked for; see `restrictions`.
 //!
 //! In reading order: [`Keyword`], [`Parameters`] (read by `string` and `uri`), [`Environment`],
-//! [`Host`], [`ConnectionArguments`], [`ConnectOptions`].
+//! [`ConnectionArguments`], [`Service`], [`Host`], [`TlsOptions`], [`ConnectOptions`],
+//! [`StandbyConninfo`].
 
 mod arguments;
 mod auth;
@@ -19,6 +20,9 @@ mod parameters;
 mod password;
 mod restrictions;
 mod security;
+mod selection;
+mod service;
+mod standby;
 mod string;
 mod tls;
 mod uri;
@@ -35,3 +39,6 @@ pub use security::{
     AuthMethod, AuthOptions, ChannelBinding, ClientCertificate, GssEncryption, GssOptions,
     RequireAuth, RootCertificates, SslMode, SslNegotiation, TlsOptions, TlsVersion,
 };
+pub use selection::{LoadBalanceHosts, TargetSessionAttrs};
+pub use service::{Service, ServiceFileProblem};
+pub use standby::StandbyConninfo;

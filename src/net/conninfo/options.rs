@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::{
     AuthOptions, ConnectionArguments, ConninfoError, Environment, GssOptions, Host, Keyword,
-    Parameters, Password, TlsOptions, auth, hosts, restrictions, tls,
+    LoadBalanceHosts, Parameters, Password, TargetSessionAttrs, TlsOptions, arguments, auth, hosts,
+    restrictions, tls,
 };
 
 /// The database of a physical replication connection that names none. The server ignores it;
@@ -24,6 +25,10 @@ const CONNECT_TIMEOUT_MIN: Duration = Duration::from_secs(2);
 pub struct ConnectOptions {
     /// The servers to try in turn; never empty.
     pub hosts: Vec<Host>,
+    /// The order in which they are tried.
+    pub load_balance_hosts: LoadBalanceHosts,
+    /// What a session must be like to be kept.
+    pub target_session_attrs: TargetSessionAttrs,
     /// The user to connect as.
     pub user: String,
     /// The password, if one was given; it is not empty. If there is none, see [`Self::passfile`].
@@ -54,6 +59,8 @@ pub struct ConnectOptions {
     pub gss: GssOptions,
     /// The directory of sockets where no host is given.
     pub default_socket_directory: PathBuf,
+    /// All that was given, by whatever way.
+    pub(super) given: Parameters,
 }
 
 /// TCP keepalives; `None` for the system's defaults.
@@ -68,8 +75,9 @@ pub struct Keepalives {
 }
 
 impl ConnectOptions {
-    /// Works out how to connect: `-h`, `-p` and `-U` win over `-d`, that over the environment, and
-    /// that over the defaults. The program's name is the default for the application name.
+    /// Works out how to connect: `-h`, `-p` and `-U` win over `-d`, that over the service, that over
+    /// the environment, and that over the defaults. The program's name is the default for the
+    /// application name.
     ///
     /// # Errors
     /// If something cannot be read, contradicts itself or is not supported.
@@ -78,28 +86,23 @@ impl ConnectOptions {
         program_name: &str,
         environment: &Environment,
     ) -> Result<Self, ConninfoError> {
-        let parameters = arguments.merge(environment)?;
+        let typed = arguments.typed()?;
+        let parameters = arguments::complete(&typed, environment)?;
         let text = |keyword| parameters.non_empty(keyword).map(str::to_owned);
-        let given_password =
-            || text(Keyword::Password).map(|text| Password::new(text.into_bytes()));
         let name = parameters.value(Keyword::ApplicationName).unwrap_or(program_name);
         // The first error is the one shown: in libpq's order.
-        let hosts = hosts::resolve(&parameters, environment.socket_directory())?;
-        let auth = auth::resolve(&parameters)?;
-        let tls = tls::resolve(&parameters, environment.home_directory())?;
-        let gss = auth::resolve_gss(&parameters)?;
-        restrictions::check_hosts(&parameters)?;
-        restrictions::check_scram_keys(&parameters)?;
-        restrictions::check_protocol_versions(&parameters)?;
-        Ok(ConnectOptions {
-            hosts,
-            tls,
-            auth,
-            gss,
+        let options = ConnectOptions {
+            hosts: hosts::resolve(&parameters, environment.socket_directory())?,
+            auth: auth::resolve(&parameters)?,
+            tls: tls::resolve(&parameters, environment.home_directory())?,
+            gss: auth::resolve_gss(&parameters)?,
+            target_session_attrs: TargetSessionAttrs::resolve(&parameters)?,
+            load_balance_hosts: LoadBalanceHosts::resolve(&parameters)?,
             user: user(&parameters, environment)?,
-            password: arguments.password.clone().or_else(given_password).filter(|p| !p.is_empty()),
+            password: password(arguments, &parameters),
             passfile: passfile(&parameters, environment.home_directory()),
-            database: text(Keyword::Dbname).unwrap_or_else(|| REPLICATION_DATABASE.to_owned()),
+            // Like pg_basebackup, do not take the database of ordinary sessions from elsewhere.
+            database: typed.value(Keyword::Dbname).unwrap_or(REPLICATION_DATABASE).to_owned(),
             application_name: name.to_owned(),
             options: text(Keyword::Options),
             // The terminal's encoding, which "auto" asks for, is of no use to a backup.
@@ -111,7 +114,10 @@ impl ConnectOptions {
             tcp_user_timeout: positive(&parameters, Keyword::TcpUserTimeout)?
                 .map(|milliseconds| Duration::from_millis(milliseconds.into())),
             default_socket_directory: environment.socket_directory().to_owned(),
-        })
+            given: parameters,
+        };
+        restrictions::check(&options.given)?;
+        Ok(options)
     }
 
     /// Returns the parameters of the startup message, in libpq's order.
@@ -137,6 +143,11 @@ fn user(parameters: &Parameters, environment: &Environment) -> Result<String, Co
         Some(user) => user.to_owned(),
         None => environment.local_user()?.to_owned(),
     })
+}
+
+fn password(arguments: &ConnectionArguments, parameters: &Parameters) -> Option<Password> {
+    let given = || Some(Password::new(parameters.value(Keyword::Password)?.as_bytes()));
+    arguments.password.clone().or_else(given).filter(|password| !password.is_empty())
 }
 
 fn passfile(parameters: &Parameters, home_directory: Option<&Path>) -> Option<PathBuf> {

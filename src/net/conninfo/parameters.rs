@@ -25,6 +25,18 @@ impl Parameters {
         self.0.insert(keyword, value.into());
     }
 
+    /// Sets a parameter that has no value yet, not even an empty one.
+    pub(super) fn set_if_unset(&mut self, keyword: Keyword, value: &str) {
+        self.0.entry(keyword).or_insert_with(|| value.to_owned());
+    }
+
+    /// Sets the parameters that have no value yet to those of another set.
+    pub(super) fn add(&mut self, other: &Parameters) {
+        for (keyword, value) in other.iter() {
+            self.set_if_unset(keyword, value);
+        }
+    }
+
     /// Returns a parameter's value, which may be empty.
     pub fn value(&self, keyword: Keyword) -> Option<&str> {
         self.0.get(&keyword).map(String::as_str)
@@ -69,10 +81,14 @@ impl Parameters {
         self.0.retain(|_, value| !value.is_empty());
     }
 
+    /// Returns the parameters that are set, in libpq's order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Keyword, &str)> {
+        self.0.iter().map(|(keyword, value)| (*keyword, value.as_str()))
+    }
+
     /// Writes a connection string that [`Parameters::parse`] reads back. Secrets are in it.
     pub fn to_connection_string(&self) -> String {
-        let items =
-            self.0.iter().map(|(keyword, value)| format!("{keyword}={}", string::quote(value)));
+        let items = self.iter().map(|(keyword, value)| string::item(keyword, value));
         items.collect::<Vec<_>>().join(" ")
     }
 }
@@ -102,8 +118,8 @@ pub(super) fn shown_name(name: &str, previous: Option<Keyword>) -> String {
 
 impl fmt::Debug for Parameters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = self.0.iter().map(|(keyword, value)| {
-            (keyword.name(), if keyword.is_secret() { MASK } else { value.as_str() })
+        let shown = self.iter().map(|(keyword, value)| {
+            (keyword.name(), if keyword.is_secret() { MASK } else { value })
         });
         f.debug_map().entries(shown).finish()
     }

@@ -5,36 +5,26 @@ use super::{ConninfoError, Keyword, Parameters};
 /// Keys that are as good as the password; the SCRAM of `postgres-protocol` starts from a password.
 const SCRAM_KEYS: [Keyword; 2] = [Keyword::ScramClientKey, Keyword::ScramServerKey];
 
-/// A version of PostgreSQL's protocol, by its minor number.
+/// The versions of PostgreSQL's protocol, by their minor number.
 const PROTOCOL_VERSIONS: [(&str, u32); 3] = [("3.0", 0), ("3.2", 2), ("latest", 2)];
 
 /// The only version that is spoken; every server has it.
 const PROTOCOL_VERSION_SPOKEN: u32 = 0;
 
-/// Parameters that are met by their default value only.
-const DEFAULTS_ONLY: [(Keyword, &str); 3] = [
-    (Keyword::Service, ""),
-    (Keyword::TargetSessionAttrs, "any"),
-    (Keyword::LoadBalanceHosts, "disable"),
-];
-
-/// Refuses what the choice of a host cannot regard.
-pub(super) fn check_hosts(parameters: &Parameters) -> Result<(), ConninfoError> {
-    let is_unmet = |(keyword, met): &&(Keyword, &str)| {
-        parameters.value(*keyword).is_some_and(|value| value != *met)
-    };
-    let unmet = DEFAULTS_ONLY.iter().find(is_unmet);
-    unmet.map_or(Ok(()), |(keyword, _)| Err(not_supported(parameters, *keyword)))
+/// Refuses what is not supported.
+pub(super) fn check(parameters: &Parameters) -> Result<(), ConninfoError> {
+    check_scram_keys(parameters)?;
+    check_protocol_versions(parameters)
 }
 
 /// Refuses SCRAM keys.
-pub(super) fn check_scram_keys(parameters: &Parameters) -> Result<(), ConninfoError> {
+fn check_scram_keys(parameters: &Parameters) -> Result<(), ConninfoError> {
     let mut given = SCRAM_KEYS.iter().filter(|keyword| parameters.value(**keyword).is_some());
     given.next().map_or(Ok(()), |&keyword| Err(not_supported(parameters, keyword)))
 }
 
 /// Refuses a least version of the protocol that is above ours.
-pub(super) fn check_protocol_versions(parameters: &Parameters) -> Result<(), ConninfoError> {
+fn check_protocol_versions(parameters: &Parameters) -> Result<(), ConninfoError> {
     let version = |keyword| parameters.choice(keyword, &PROTOCOL_VERSIONS);
     let min = version(Keyword::MinProtocolVersion)?.unwrap_or(PROTOCOL_VERSION_SPOKEN);
     let max = version(Keyword::MaxProtocolVersion)?;
@@ -56,22 +46,19 @@ fn not_supported(parameters: &Parameters, keyword: Keyword) -> ConninfoError {
 mod tests {
     use super::*;
 
-    fn check(text: &str) -> Result<(), String> {
+    fn check_text(text: &str) -> Result<(), String> {
         let parameters = Parameters::parse(text).expect("a valid connection string");
-        check_hosts(&parameters)
-            .and_then(|()| check_scram_keys(&parameters))
-            .and_then(|()| check_protocol_versions(&parameters))
-            .map_err(|error| error.to_string())
+        check(&parameters).map_err(|error| error.to_string())
     }
 
     #[test]
     fn versions_that_include_ours_pass() {
         for text in ["", "min_protocol_version=3.0", "max_protocol_version=3.0"] {
-            assert_eq!(check(text), Ok(()), "{text}");
+            assert_eq!(check_text(text), Ok(()), "{text}");
         }
         for max in ["3.0", "3.2", "latest"] {
             assert_eq!(
-                check(&format!("min_protocol_version=3.0 max_protocol_version={max}")),
+                check_text(&format!("min_protocol_version=3.0 max_protocol_version={max}")),
                 Ok(())
             );
         }
@@ -80,9 +67,6 @@ mod tests {
     #[test]
     fn what_is_not_supported_is_refused_instead_of_ignored() {
         let table = [
-            ("service", "prod", "prod"),
-            ("target_session_attrs", "primary", "primary"),
-            ("load_balance_hosts", "random", "random"),
             ("min_protocol_version", "3.2", "3.2"),
             ("min_protocol_version", "latest", "latest"),
             ("scram_client_key", "hush", "***"),
@@ -90,7 +74,7 @@ mod tests {
         ];
         for (name, value, shown) in table {
             let message = format!("connection option \"{name}\" is not supported: \"{shown}\"");
-            assert_eq!(check(&format!("{name}={value}")), Err(message));
+            assert_eq!(check_text(&format!("{name}={value}")), Err(message));
         }
     }
 
@@ -99,11 +83,11 @@ mod tests {
         for keyword in [Keyword::MinProtocolVersion, Keyword::MaxProtocolVersion] {
             for value in ["3.1", ""] {
                 let message = format!("invalid {keyword} value: \"{value}\"");
-                assert_eq!(check(&format!("{keyword}='{value}'")), Err(message));
+                assert_eq!(check_text(&format!("{keyword}='{value}'")), Err(message));
             }
         }
         let message = "\"min_protocol_version\" is greater than \"max_protocol_version\"";
         let range = "min_protocol_version=3.2 max_protocol_version=3.0";
-        assert_eq!(check(range), Err(message.to_owned()));
+        assert_eq!(check_text(range), Err(message.to_owned()));
     }
 }

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use super::parameters::{named, shown_name};
-use super::{ConninfoError, Parameters};
+use super::{ConninfoError, Keyword, Parameters};
 
 /// Reads a connection string. A later item replaces an earlier one of the same name.
 pub(super) fn parse(text: &str) -> Result<Parameters, ConninfoError> {
@@ -75,8 +75,13 @@ pub(super) fn is_space(character: char) -> bool {
     matches!(character, ' ' | '\t'..='\r')
 }
 
-/// Quotes a value for a connection string, if it needs that.
-pub(super) fn quote(value: &str) -> Cow<'_, str> {
+/// Writes an item of a connection string.
+pub(super) fn item(keyword: Keyword, value: &str) -> String {
+    format!("{keyword}={}", quote(value))
+}
+
+/// Quotes a value, if it needs that.
+fn quote(value: &str) -> Cow<'_, str> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.');
     if !value.is_empty() && value.bytes().all(is_plain) {
         return Cow::Borrowed(value);
@@ -87,7 +92,6 @@ pub(super) fn quote(value: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::conninfo::Keyword;
 
     #[test]
     fn items_are_read_as_libpq_reads_them() {

@@ -28,6 +28,8 @@ fn nothing_given_means_the_local_server_and_user() {
     let hosts = vec![Host { kind: HostKind::UnixDirectory("/run/default".into()), port: 5432 }];
     let expected = ConnectOptions {
         hosts,
+        load_balance_hosts: LoadBalanceHosts::Disable,
+        target_session_attrs: TargetSessionAttrs::Any,
         user: "local".to_owned(),
         password: None,
         passfile: Some("/home/local/.pgpass".into()),
@@ -43,6 +45,7 @@ fn nothing_given_means_the_local_server_and_user() {
         auth: AuthOptions::default(),
         gss: valid("", &[]).gss,
         default_socket_directory: "/run/default".into(),
+        given: Parameters::default(),
     };
     assert_eq!(options, Ok(expected));
 }
