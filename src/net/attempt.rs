@@ -14,9 +14,10 @@ use tokio::time::timeout;
 
 use super::connection::Wire;
 use super::conninfo::{
-    ClientCertificate, ConnectOptions, Keepalives, Password, SslMode, SslNegotiation,
+    ClientCertificate, ConnectOptions, GssEncryption, Keepalives, Password, SslMode, SslNegotiation,
 };
-use super::tls::{self, Answer, TlsError};
+use super::gss::{self, Credentials, GssError};
+use super::tls::{self, TlsError};
 use super::{Connection, ConnectionError, PeerError, Problem, Stream};
 use crate::protocol::{AuthPolicy, PolicyError, Startup, StartupError, Transport};
 
@@ -27,10 +28,20 @@ pub(super) enum Address {
     Tcp {
         /// What messages call the host.
         shown: String,
-        /// The host's name, for which its certificate should be.
+        /// The host's name as the user gave it.
         name: String,
         address: SocketAddr,
     },
+}
+
+impl Address {
+    /// Returns the host's name, for which it should have a certificate or a key.
+    fn host(&self) -> &str {
+        match self {
+            Address::Socket(_) => "",
+            Address::Tcp { name, .. } => name,
+        }
+    }
 }
 
 impl std::fmt::Display for Address {
@@ -48,20 +59,32 @@ impl std::fmt::Display for Address {
 }
 
 /// A way to protect a connection, or not to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Encryption {
     Plain,
     Tls,
+    Gss(Credentials),
 }
 
 /// Lists the ways to try, in order; the next one is for when a server refuses what came before.
-fn encryptions(mode: SslMode, address: &Address) -> &'static [Encryption] {
-    match (address, mode) {
-        (Address::Socket(_), _) | (_, SslMode::Disable) => &[Encryption::Plain],
-        (_, SslMode::Allow) => &[Encryption::Plain, Encryption::Tls],
-        (_, SslMode::Prefer) => &[Encryption::Tls, Encryption::Plain],
-        (_, SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull) => &[Encryption::Tls],
+async fn encryptions(
+    options: &ConnectOptions,
+    address: &Address,
+) -> Result<Vec<Encryption>, GssError> {
+    let over_socket = matches!(address, Address::Socket(_));
+    let credentials = gss::credentials_for(options.gss.encryption, over_socket).await?;
+    let mut ways: Vec<_> = credentials.map(Encryption::Gss).into_iter().collect();
+    if options.gss.encryption != GssEncryption::Require {
+        ways.extend(match (over_socket, options.tls.mode) {
+            (true, _) | (_, SslMode::Disable) => vec![Encryption::Plain],
+            (_, SslMode::Allow) => vec![Encryption::Plain, Encryption::Tls],
+            (_, SslMode::Prefer) => vec![Encryption::Tls, Encryption::Plain],
+            (_, SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull) => {
+                vec![Encryption::Tls]
+            }
+        });
     }
+    Ok(ways)
 }
 
 /// What went wrong in one of the ways.
@@ -99,6 +122,14 @@ pub(super) async fn attempt(
     })
 }
 
+/// How far one of the ways led.
+enum Outcome {
+    SignedIn(Connection),
+    /// The server does not have it, which is a problem if there is no other way. Nothing is at stake
+    /// yet, and the connection can be used on.
+    NotOffered(Stream, Problem),
+}
+
 struct Attempt<'a> {
     options: &'a ConnectOptions,
     address: &'a Address,
@@ -106,35 +137,65 @@ struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    /// Tries one way after the other. A server that has no TLS says so before anything is at stake, and
-    /// the connection goes on without; after any other refusal there has to be a new one.
+    /// Tries one way after the other. A server that has no encryption of a kind says so before anything
+    /// is at stake, and the connection goes on without; after any other refusal there has to be a new
+    /// one.
     async fn try_encryptions(&self, problems: &mut Vec<Problem>) -> Result<Connection, Problem> {
-        let mut ways = encryptions(self.options.tls.mode, self.address).iter().peekable();
+        let ways = encryptions(self.options, self.address).await.map_err(Problem::Gss)?;
+        let mut ways = ways.into_iter().peekable();
         let mut unused = None;
-        while let Some(way) = ways.next() {
-            let mut stream = match unused.take() {
+        loop {
+            let stream = match unused.take() {
                 Some(stream) => stream,
                 None => self.open().await?,
             };
-            let result = match way {
-                Encryption::Tls => match self.request_tls(&mut stream).await? {
-                    Answer::Yes => self.sign_in_over_tls(stream).await,
-                    Answer::No => {
-                        unused = Some(stream);
-                        continue;
-                    }
+            let way = ways.next().expect("there is one way, and after a refusal another one");
+            match self.try_encryption(way, stream).await {
+                Ok(Outcome::SignedIn(connection)) => return Ok(connection),
+                Ok(Outcome::NotOffered(stream, problem)) => match ways.peek() {
+                    Some(next) => unused = self.begins_with_request(next).then_some(stream),
+                    None => return Err(problem),
                 },
-                Encryption::Plain => self.sign_in_plainly(stream).await,
-            };
-            match result {
-                Ok(connection) => return Ok(connection),
                 Err(Failure { problem, is_refusal: true }) if ways.peek().is_some() => {
                     problems.push(problem);
                 }
                 Err(failure) => return Err(failure.problem),
             }
         }
-        Err(Problem::Tls(TlsError::NotSupported))
+    }
+
+    async fn try_encryption(
+        &self,
+        way: Encryption,
+        mut stream: Stream,
+    ) -> Result<Outcome, Failure> {
+        let connection = match way {
+            Encryption::Gss(credentials) => match gss::request(&mut stream).await {
+                Ok(gss::Answer::Yes) => self.sign_in_over_gss(stream, credentials).await,
+                Ok(gss::Answer::No) => {
+                    return Ok(Outcome::NotOffered(stream, Problem::Gss(GssError::NotOffered)));
+                }
+                // Servers before 12 do not know the request.
+                Err(problem @ Problem::Gss(GssError::ErrorResponse)) => {
+                    return Err(Failure { problem, is_refusal: true });
+                }
+                Err(problem) => return Err(problem.into()),
+            },
+            Encryption::Tls => match self.request_tls(&mut stream).await? {
+                tls::Answer::Yes => self.sign_in_over_tls(stream).await,
+                tls::Answer::No => {
+                    return Ok(Outcome::NotOffered(stream, Problem::Tls(TlsError::NotSupported)));
+                }
+            },
+            Encryption::Plain => self.sign_in_without_tls(stream, Transport::Plain).await,
+        };
+        connection.map(Outcome::SignedIn)
+    }
+
+    /// Says whether a way can be gone on a connection on which another one was asked for in vain.
+    fn begins_with_request(&self, way: &Encryption) -> bool {
+        let is_tls = matches!(way, Encryption::Tls);
+        !is_tls || self.options.tls.negotiation == SslNegotiation::Postgres
     }
 
     async fn open(&self) -> Result<Stream, Problem> {
@@ -148,28 +209,43 @@ impl Attempt<'_> {
         Ok(stream)
     }
 
-    async fn request_tls(&self, stream: &mut Stream) -> Result<Answer, Problem> {
+    async fn request_tls(&self, stream: &mut Stream) -> Result<tls::Answer, Problem> {
         match self.options.tls.negotiation {
             SslNegotiation::Postgres => tls::request(stream).await,
-            SslNegotiation::Direct => Ok(Answer::Yes),
+            SslNegotiation::Direct => Ok(tls::Answer::Yes),
         }
     }
 
     async fn sign_in_over_tls(&self, stream: Stream) -> Result<Connection, Failure> {
-        let host = match self.address {
-            Address::Tcp { name, .. } => name,
-            Address::Socket(_) => "",
-        };
-        let secured = tls::handshake(stream, &self.options.tls, host).await;
+        let secured = tls::handshake(stream, &self.options.tls, self.address.host()).await;
         let secured =
             secured.map_err(|error| Failure { problem: Problem::Tls(error), is_refusal: true })?;
         let stream = Stream::Tls(Box::new(secured.stream));
         self.sign_in(stream, secured.transport, secured.missing_certificate).await
     }
 
-    async fn sign_in_plainly(&self, stream: Stream) -> Result<Connection, Failure> {
+    async fn sign_in_over_gss(
+        &self,
+        stream: Stream,
+        credentials: Credentials,
+    ) -> Result<Connection, Failure> {
+        let stream = gss::encrypt(stream, self.gss_target(), credentials)
+            .await
+            .map_err(|problem| Failure { problem, is_refusal: true })?;
+        self.sign_in_without_tls(Stream::Gss(Box::new(stream)), Transport::Gss).await
+    }
+
+    async fn sign_in_without_tls(
+        &self,
+        stream: Stream,
+        transport: Transport,
+    ) -> Result<Connection, Failure> {
         let missing_certificate = Some(PolicyError::CertificateNotRequested);
-        self.sign_in(stream, Transport::Plain, missing_certificate).await
+        self.sign_in(stream, transport, missing_certificate).await
+    }
+
+    fn gss_target(&self) -> gss::Target<'_> {
+        gss::Target { options: &self.options.gss, host: self.address.host() }
     }
 
     async fn sign_in(
@@ -190,6 +266,7 @@ impl Attempt<'_> {
         };
         let mut startup = Startup::begin(&parameters, password, policy, &mut wire.output)
             .map_err(Problem::Startup)?;
+        let mut gss = gss::SignIn::new(self.gss_target());
         loop {
             wire.flush().await.map_err(Problem::Lost)?;
             let frame = wire.next_frame().await.map_err(lost_or_broken)?;
@@ -197,6 +274,10 @@ impl Attempt<'_> {
                 Ok(Some(session)) => return Ok(Connection::new(wire, session)),
                 Ok(None) => {}
                 Err(problem) => return Err(refusal(problem, &startup)),
+            }
+            if let Some(request) = startup.poll_gss_request() {
+                let answer = gss.answer(request).await.map_err(Problem::Gss)?;
+                startup.handle_gss_answer(&answer, &mut wire.output).map_err(Problem::Startup)?;
             }
         }
     }

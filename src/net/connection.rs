@@ -178,7 +178,7 @@ impl Wire {
         }
         match self.stream.read_buf(&mut self.input).await {
             Ok(0) => Err(match self.stream {
-                Stream::Tcp(_) | Stream::Unix(_) => ConnectionError::Closed,
+                Stream::Tcp(_) | Stream::Unix(_) | Stream::Gss(_) => ConnectionError::Closed,
                 Stream::Tls(_) => TlsError::Closed.into(),
             }),
             Ok(_) => Ok(()),

@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::WrongSession;
+use super::gss::GssError;
 use super::tls::TlsError;
 use crate::pg::OsError;
 use crate::protocol::{ProtocolError, ServerMessage, StartupError};
@@ -60,6 +61,8 @@ pub enum Problem {
     Peer(PeerError),
     /// TLS did not come about.
     Tls(TlsError),
+    /// GSSAPI did not work out.
+    Gss(GssError),
     /// The server hung up, or the socket failed.
     Lost(ConnectionError),
     /// The server refused, or does not speak the protocol.
@@ -101,6 +104,7 @@ impl fmt::Display for Problem {
             Problem::TimedOut => f.write_str("timeout expired"),
             Problem::Peer(error) => write!(f, "{error}"),
             Problem::Tls(error) => write!(f, "{error}"),
+            Problem::Gss(error) => write!(f, "{error}"),
             Problem::Lost(error) => write!(f, "{error}"),
             Problem::Startup(error) => write!(f, "{error}"),
             Problem::WrongSession(wrong) => write!(f, "{wrong}"),
@@ -111,10 +115,16 @@ impl fmt::Display for Problem {
 impl fmt::Display for FailedAttempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let FailedAttempt { server, problem, passfile } = self;
-        if let Problem::Lookup(_) = problem {
-            return write!(f, "could not translate host name \"{server}\" to address: {problem}");
+        match problem {
+            Problem::Lookup(_) => {
+                return write!(
+                    f,
+                    "could not translate host name \"{server}\" to address: {problem}"
+                );
+            }
+            Problem::Gss(error) if error.is_foregone() => return write!(f, "{error}"),
+            _ => write!(f, "connection to server {server} failed: {problem}")?,
         }
-        write!(f, "connection to server {server} failed: {problem}")?;
         match passfile {
             Some(path) if problem.is_wrong_password() => {
                 write!(f, "\npassword retrieved from file \"{}\"", path.display())
@@ -169,7 +179,7 @@ impl Problem {
             | Problem::TimedOut
             | Problem::Lost(_)
             | Problem::WrongSession(_) => true,
-            Problem::Peer(_) | Problem::Tls(_) => false,
+            Problem::Peer(_) | Problem::Tls(_) | Problem::Gss(_) => false,
             Problem::Startup(_) => self.is_temporary_refusal(),
         }
     }
@@ -214,6 +224,9 @@ pub enum ConnectionError {
     /// The TLS session broke.
     #[error("{0}")]
     Tls(Box<TlsError>),
+    /// The encryption by GSSAPI broke.
+    #[error(transparent)]
+    Gss(GssError),
 }
 
 impl From<TlsError> for ConnectionError {
@@ -225,12 +238,21 @@ impl From<TlsError> for ConnectionError {
 impl ConnectionError {
     /// Says why reading failed.
     pub(super) fn receive(source: io::Error) -> Self {
-        TlsError::from_io(source).map_or_else(ConnectionError::Receive, ConnectionError::from)
+        Self::of_session(source).unwrap_or_else(ConnectionError::Receive)
     }
 
     /// Says why writing failed.
     pub(super) fn send(source: io::Error) -> Self {
-        TlsError::from_io(source).map_or_else(ConnectionError::Send, ConnectionError::from)
+        Self::of_session(source).unwrap_or_else(ConnectionError::Send)
+    }
+
+    /// Returns the error of what encrypts the connection, or the same one if it is the socket's own.
+    fn of_session(source: io::Error) -> Result<Self, io::Error> {
+        let source = match GssError::from_io(source) {
+            Ok(error) => return Ok(ConnectionError::Gss(error)),
+            Err(source) => source,
+        };
+        TlsError::from_io(source).map(ConnectionError::from)
     }
 
     /// Returns the server's own error, if that is what this is.

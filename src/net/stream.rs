@@ -7,9 +7,10 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+use super::gss::GssStream;
 use super::tls::TlsStream;
 
-/// A connected socket, or a TLS session over one.
+/// A connected socket, or what encrypts the bytes over one.
 #[derive(Debug)]
 pub enum Stream {
     /// TCP over IPv4 or IPv6.
@@ -18,6 +19,8 @@ pub enum Stream {
     Unix(UnixStream),
     /// TLS over one of these.
     Tls(Box<TlsStream>),
+    /// GSSAPI over TCP.
+    Gss(Box<GssStream>),
 }
 
 impl AsyncRead for Stream {
@@ -30,6 +33,7 @@ impl AsyncRead for Stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
             Stream::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
             Stream::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+            Stream::Gss(stream) => Pin::new(stream).poll_read(context, buffer),
         }
     }
 }
@@ -44,6 +48,7 @@ impl AsyncWrite for Stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
             Stream::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
             Stream::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+            Stream::Gss(stream) => Pin::new(stream).poll_write(context, bytes),
         }
     }
 
@@ -52,6 +57,7 @@ impl AsyncWrite for Stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_flush(context),
             Stream::Unix(stream) => Pin::new(stream).poll_flush(context),
             Stream::Tls(stream) => Pin::new(stream).poll_flush(context),
+            Stream::Gss(stream) => Pin::new(stream).poll_flush(context),
         }
     }
 
@@ -60,6 +66,7 @@ impl AsyncWrite for Stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
             Stream::Unix(stream) => Pin::new(stream).poll_shutdown(context),
             Stream::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+            Stream::Gss(stream) => Pin::new(stream).poll_shutdown(context),
         }
     }
 }

@@ -61,6 +61,8 @@ pub enum Transport {
     /// Nothing that protects it.
     #[default]
     Plain,
+    /// GSSAPI, in which both sides have proven who they are.
+    Gss,
     /// TLS.
     Tls {
         /// The hash of the server's certificate that `tls-server-end-point` stands for, or why there
@@ -146,7 +148,8 @@ impl AuthPolicy {
         if let Some(error) = &self.missing_certificate {
             return Err(error.clone());
         }
-        if !finished && !self.require_auth.allows(AuthMethod::None) {
+        let by_gss = self.transport == Transport::Gss && self.require_auth.allows(AuthMethod::Gss);
+        if !finished && !by_gss && !self.require_auth.allows(AuthMethod::None) {
             return Err(self.method_error("server did not complete authentication"));
         }
         if self.channel_binding == ChannelBinding::Require && !bound {
@@ -172,11 +175,7 @@ impl AuthPolicy {
     pub(super) fn choose_binding(&self, offers_plus: bool) -> Result<Binding, PolicyError> {
         let end_point = match &self.transport {
             Transport::Tls { end_point } => end_point,
-            Transport::Plain if self.channel_binding == ChannelBinding::Require => {
-                return Err(PolicyError::BindingWithoutTls);
-            }
-            Transport::Plain if offers_plus => return Err(PolicyError::BindingOfferedWithoutTls),
-            Transport::Plain => return Ok(Binding::Unsupported),
+            Transport::Plain | Transport::Gss => return self.without_tls(offers_plus),
         };
         match self.channel_binding {
             ChannelBinding::Disable => Ok(Binding::Unsupported),
@@ -185,6 +184,16 @@ impl AuthPolicy {
             }
             ChannelBinding::Prefer => Ok(Binding::Unrequested),
             ChannelBinding::Require => Err(PolicyError::BindingNotOffered),
+        }
+    }
+
+    fn without_tls(&self, offers_plus: bool) -> Result<Binding, PolicyError> {
+        if self.channel_binding == ChannelBinding::Require {
+            Err(PolicyError::BindingWithoutTls)
+        } else if offers_plus {
+            Err(PolicyError::BindingOfferedWithoutTls)
+        } else {
+            Ok(Binding::Unsupported)
         }
     }
 
@@ -346,6 +355,22 @@ mod tests {
     }
 
     #[test]
+    fn encryption_by_gssapi_counts_as_signing_in_with_it() {
+        use AuthMethod as M;
+        let table = [
+            (RequireAuth::OneOf(vec![M::Gss]), true),
+            (RequireAuth::OneOf(vec![M::Md5]), false),
+            (RequireAuth::NoneOf(vec![M::None]), true),
+            (RequireAuth::NoneOf(vec![M::None, M::Gss]), false),
+        ];
+        for (require_auth, is_let_in) in table {
+            let policy =
+                AuthPolicy { require_auth, transport: Transport::Gss, ..AuthPolicy::default() };
+            assert_eq!(policy.check_admission(false, false).is_ok(), is_let_in, "{policy:?}");
+        }
+    }
+
+    #[test]
     fn required_binding_accepts_nothing_less() {
         let required = policy(ChannelBinding::Require, tls());
         for method in [AuthMethod::Password, AuthMethod::Md5, AuthMethod::Gss, AuthMethod::Sspi] {
@@ -375,6 +400,8 @@ mod tests {
             (Disable, Transport::Plain, true, Err(PolicyError::BindingOfferedWithoutTls)),
             (Require, Transport::Plain, true, Err(PolicyError::BindingWithoutTls)),
             (Require, Transport::Plain, false, Err(PolicyError::BindingWithoutTls)),
+            (Require, Transport::Gss, true, Err(PolicyError::BindingWithoutTls)),
+            (Prefer, Transport::Gss, false, Ok(Binding::Unsupported)),
         ];
         for (wish, transport, offers_plus, expected) in table {
             let policy = policy(wish, transport);

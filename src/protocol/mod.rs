@@ -25,5 +25,5 @@ pub use frame::{FRAME_SIZE_MAX, Frame, poll_frame};
 pub use message::{Message, Row};
 pub use query::SimpleQuery;
 pub use server_message::ServerMessage;
-pub use startup::{Session, Startup, StartupError};
+pub use startup::{GssAnswer, GssRequest, Session, Startup, StartupError};
 pub use wal::{FlushReports, WalEvent, WalStream, WalStreamConfig, WallClock};

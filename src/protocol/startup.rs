@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use fallible_iterator::FallibleIterator as _;
 use postgres_protocol::authentication::md5_hash;
 use postgres_protocol::authentication::sasl::{
@@ -88,7 +88,27 @@ enum State {
     WaitingForScramChallenge(Box<ScramSha256>),
     WaitingForScramOutcome(Box<ScramSha256>),
     ScramFinished,
+    /// GSSAPI has to say something to this, or is about to.
+    WaitingForGssAnswer(Option<GssRequest>),
+    WaitingForGssToken,
+    GssFinished,
     WaitingForReady,
+}
+
+/// What the server says to GSSAPI.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GssRequest {
+    /// The server's token; none at first, for GSSAPI begins with ours.
+    pub token: Option<Bytes>,
+}
+
+/// What GSSAPI says to the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GssAnswer {
+    /// Our token; empty if there is nothing to say.
+    pub token: Vec<u8>,
+    /// Whether both sides are proven, so that no more tokens are expected.
+    pub is_complete: bool,
 }
 
 impl fmt::Debug for Startup {
@@ -173,6 +193,37 @@ impl Startup {
         }
     }
 
+    /// Returns what is to be given to GSSAPI, once. [`Self::handle_gss_answer`] takes its answer before
+    /// the next frame is handled.
+    pub fn poll_gss_request(&mut self) -> Option<GssRequest> {
+        match &mut self.state {
+            State::WaitingForGssAnswer(request) => request.take(),
+            _ => None,
+        }
+    }
+
+    /// Takes GSSAPI's answer to the last request and writes it.
+    ///
+    /// # Errors
+    /// If the answer is too long for a message.
+    ///
+    /// # Panics
+    /// If there was no request.
+    pub fn handle_gss_answer(
+        &mut self,
+        answer: &GssAnswer,
+        out: &mut BytesMut,
+    ) -> Result<(), StartupError> {
+        let is_asked = matches!(self.state, State::WaitingForGssAnswer(None));
+        assert!(is_asked, "a GSSAPI answer follows a request");
+        if !answer.token.is_empty() {
+            frontend::sasl_response(&answer.token, out).map_err(StartupError::Parameter)?;
+        }
+        self.state =
+            if answer.is_complete { State::GssFinished } else { State::WaitingForGssToken };
+        Ok(())
+    }
+
     fn handle_authentication(
         &mut self,
         tag: u8,
@@ -188,7 +239,8 @@ impl Startup {
                 Parsed::AuthenticationOk,
                 state @ (State::WaitingForAuthentication
                 | State::WaitingForVerdict
-                | State::ScramFinished),
+                | State::ScramFinished
+                | State::GssFinished),
             ) => {
                 let finished = !matches!(state, State::WaitingForAuthentication);
                 self.policy.check_admission(finished, self.is_bound)?;
@@ -218,6 +270,13 @@ impl Startup {
             (Parsed::AuthenticationSaslFinal(body), State::WaitingForScramOutcome(mut scram)) => {
                 scram.finish(body.data()).map_err(StartupError::Scram)?;
                 State::ScramFinished
+            }
+            (Parsed::AuthenticationGss, State::WaitingForAuthentication) => {
+                State::WaitingForGssAnswer(Some(GssRequest { token: None }))
+            }
+            (Parsed::AuthenticationGssContinue(body), State::WaitingForGssToken) => {
+                let token = Some(Bytes::copy_from_slice(body.data()));
+                State::WaitingForGssAnswer(Some(GssRequest { token }))
             }
             (message, _) => return Err(refusal(tag, &message)),
         };
@@ -335,9 +394,7 @@ fn check_iterations(challenge: &[u8]) -> Result<(), StartupError> {
 fn refusal(tag: u8, message: &Parsed) -> StartupError {
     let method = match message {
         Parsed::AuthenticationKerberosV5 => "Kerberos 5 authentication not supported",
-        Parsed::AuthenticationGss | Parsed::AuthenticationGssContinue(_) => {
-            "GSSAPI authentication not supported"
-        }
+        Parsed::AuthenticationGss => "duplicate GSS authentication request",
         Parsed::AuthenticationSspi => "SSPI authentication not supported",
         Parsed::AuthenticationScmCredential => "SCM credential authentication not supported",
         _ => {
@@ -346,3 +403,6 @@ fn refusal(tag: u8, message: &Parsed) -> StartupError {
     };
     StartupError::UnsupportedMethod(method.to_owned())
 }
+
+#[cfg(test)]
+mod tests;
