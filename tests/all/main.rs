@@ -15,6 +15,8 @@ mod backups;
 mod checks;
 mod disk;
 mod fake_server;
+#[cfg(feature = "gssapi")]
+mod gss;
 mod hostile;
 mod hosts;
 mod kills;

@@ -4,6 +4,8 @@ pub mod account;
 pub mod authority;
 pub mod client;
 pub mod installation;
+#[cfg(feature = "gssapi")]
+pub mod kdc;
 pub mod mount;
 pub mod proxy;
 pub mod random;
