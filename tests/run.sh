@@ -4,15 +4,25 @@
 set -eu
 cd "$(dirname "$0")/.."
 tests/servers.sh
-# Some tests inject faults or cut the power of a disk in a file. What is missing and cannot be installed makes
-# them say that they are skipped, or fail when CI is set.
-if ! { command -v strace && command -v xfs_io && command -v mkfs.ext4; } >/dev/null; then
+# Some tests inject faults, cut the power of a disk in a file, or have a Kerberos realm. What is missing and
+# cannot be installed makes them say that they are skipped, or fail when CI is set.
+if ! { command -v strace && command -v xfs_io && command -v mkfs.ext4 && command -v krb5kdc &&
+    command -v krb5-config; } >/dev/null; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
         apt-get update -qq
-        apt-get install -y -qq --no-install-recommends strace xfsprogs e2fsprogs >/dev/null
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends --no-upgrade \
+            strace xfsprogs e2fsprogs krb5-kdc krb5-admin-server krb5-user libkrb5-dev libclang-dev \
+            >/dev/null
     fi
 fi
 cargo fmt --check
 cargo clippy --all-targets --locked -- -D warnings
 RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --locked
 cargo test --locked "$@"
+# What the feature gssapi adds, where there is the library that it is built against.
+if [ -n "${CI:-}" ] || command -v krb5-config >/dev/null; then
+    cargo clippy --all-targets --locked --features gssapi -- -D warnings
+    cargo test --locked --features gssapi gss
+else
+    echo "tests/run.sh: feature gssapi is not tested: libkrb5-dev is missing" >&2
+fi

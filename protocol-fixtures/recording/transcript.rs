@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 
 use bytes::BytesMut;
 use pgsiphon::protocol::{
-    FlushReports, Frame, Message, ProtocolError, SimpleQuery, Startup, StartupError, WalEvent,
-    WalStream, WalStreamConfig, poll_frame,
+    AuthPolicy, FlushReports, Frame, Message, ProtocolError, SimpleQuery, Startup, StartupError,
+    WalEvent, WalStream, WalStreamConfig, poll_frame,
 };
 
 use super::backup_transcript::{BackupTranscript, BackupTranscriptError};
@@ -92,7 +92,7 @@ impl Transcript {
         let parameters = [("user".to_owned(), fixture.meta.user.clone())];
         let password = fixture.meta.password.as_deref().map(str::as_bytes);
         let mut output = BytesMut::new();
-        let startup = Startup::begin(&parameters, password, &mut output)?;
+        let startup = Startup::begin(&parameters, password, AuthPolicy::default(), &mut output)?;
         output.clear();
         let commands = wire::client_messages(&recording.client).into_iter();
         Ok(Transcript {

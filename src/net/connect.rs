@@ -85,14 +85,17 @@ impl Search<'_> {
         };
         order(&mut addresses, self.options.load_balance_hosts);
         for address in addresses {
-            let problem = match self.try_address(&address, candidate, wanted).await {
+            let problems = match self.try_address(&address, candidate, wanted).await {
                 Ok(connection) => return Outcome::Connected(Box::new(connection)),
-                Err(problem) => problem,
+                Err(problems) => problems,
             };
-            let is_final = !problem.is_worth_another_host();
-            let speaks_for_the_host = problem.speaks_for_the_host();
-            let (server, passfile) = (address.to_string(), candidate.passfile.clone());
-            self.attempts.push(FailedAttempt { server, problem, passfile });
+            let last = problems.last();
+            let is_final = last.is_some_and(|problem| !problem.is_worth_another_host());
+            let speaks_for_the_host = last.is_some_and(Problem::speaks_for_the_host);
+            self.attempts.extend(problems.into_iter().map(|problem| {
+                let (server, passfile) = (address.to_string(), candidate.passfile.clone());
+                FailedAttempt { server, problem, passfile }
+            }));
             match (is_final, speaks_for_the_host) {
                 (true, _) => return Outcome::GiveUp,
                 (false, true) => return Outcome::NextHost,
@@ -107,12 +110,12 @@ impl Search<'_> {
         address: &Address,
         candidate: &Candidate<'_>,
         wanted: TargetSessionAttrs,
-    ) -> Result<Connection, Problem> {
+    ) -> Result<Connection, Vec<Problem>> {
         let password = candidate.password.as_ref();
         let mut connection = attempt(self.options, address, password).await?;
         let check = target::check(&mut connection, wanted);
         let checked = match self.options.connect_timeout {
-            Some(limit) => timeout(limit, check).await.map_err(|_| Problem::TimedOut)?,
+            Some(limit) => timeout(limit, check).await.map_err(|_| vec![Problem::TimedOut])?,
             None => check.await,
         };
         match checked {
@@ -122,7 +125,7 @@ impl Search<'_> {
             }
             Err(wrong) => {
                 connection.terminate().await;
-                Err(Problem::WrongSession(wrong))
+                Err(vec![Problem::WrongSession(wrong)])
             }
         }
     }
@@ -166,11 +169,11 @@ async fn addresses(host: &Host) -> io::Result<Vec<Address>> {
     };
     // Like libpq, call a server by the address if one was given.
     if let Some(address) = address.or_else(|| name.parse::<IpAddr>().ok()) {
-        let host_name = address.to_string();
+        let shown = address.to_string();
         let address = SocketAddr::new(address, host.port);
-        return Ok(vec![Address::Tcp { host: host_name, address }]);
+        return Ok(vec![Address::Tcp { shown, name: name.clone(), address }]);
     }
-    let tcp = |address| Address::Tcp { host: name.clone(), address };
+    let tcp = |address| Address::Tcp { shown: name.clone(), name: name.clone(), address };
     let found: Vec<_> = lookup_host((name.as_str(), host.port)).await?.map(tcp).collect();
     if found.is_empty() {
         return Err(io::Error::new(io::ErrorKind::NotFound, "Name or service not known"));
@@ -241,7 +244,7 @@ mod tests {
         let options = options("host=h port=6");
         let host = options.hosts.first().expect("a host");
         let address = SocketAddr::from(([10, 0, 0, 1], 6));
-        let tcp = Address::Tcp { host: "h".to_owned(), address };
+        let tcp = Address::Tcp { shown: "h".to_owned(), name: "h".to_owned(), address };
         let fixed = HostKind::Tcp { name: "h".to_owned(), address: Some(address.ip()) };
         assert_eq!(&reached(host, &tcp, LoadBalanceHosts::Disable), host);
         assert_eq!(reached(host, &tcp, LoadBalanceHosts::Random).kind, fixed);

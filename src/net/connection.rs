@@ -1,6 +1,5 @@
 //! An established session: framed reads, commands and their small answers.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use bytes::BytesMut;
@@ -8,6 +7,7 @@ use postgres_protocol::message::frontend;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::conninfo::{ConnectOptions, Host};
+use super::tls::TlsError;
 use super::{CommandError, ConnectionError, Stream};
 use crate::protocol::{Frame, Message, ProtocolError, Row, Session, SimpleQuery, poll_frame};
 
@@ -177,26 +177,18 @@ impl Wire {
             self.input.reserve(READ_BUFFER_SIZE);
         }
         match self.stream.read_buf(&mut self.input).await {
-            Ok(0) => Err(ConnectionError::Closed),
+            Ok(0) => Err(match self.stream {
+                Stream::Tcp(_) | Stream::Unix(_) | Stream::Gss(_) => ConnectionError::Closed,
+                Stream::Tls(_) => TlsError::Closed.into(),
+            }),
             Ok(_) => Ok(()),
-            Err(source) if is_hang_up(&source) => Err(ConnectionError::Closed),
-            Err(source) => Err(ConnectionError::Receive(source)),
+            Err(source) => Err(ConnectionError::receive(source)),
         }
     }
 
     /// Sends what is in the output buffer.
     pub(super) async fn flush(&mut self) -> Result<(), ConnectionError> {
-        self.stream.write_all_buf(&mut self.output).await.map_err(|source| {
-            if is_hang_up(&source) {
-                ConnectionError::Closed
-            } else {
-                ConnectionError::Send(source)
-            }
-        })
+        self.stream.write_all_buf(&mut self.output).await.map_err(ConnectionError::send)?;
+        self.stream.flush().await.map_err(ConnectionError::send)
     }
-}
-
-/// Says whether the peer has closed the connection, which shows as an error if it had not read everything.
-fn is_hang_up(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
 }

@@ -5,6 +5,8 @@ use std::io;
 use std::path::PathBuf;
 
 use super::WrongSession;
+use super::gss::GssError;
+use super::tls::TlsError;
 use crate::pg::OsError;
 use crate::protocol::{ProtocolError, ServerMessage, StartupError};
 
@@ -55,6 +57,12 @@ pub enum Problem {
     },
     /// It took longer than `connect_timeout`.
     TimedOut,
+    /// The server's process is not of the account that it should be.
+    Peer(PeerError),
+    /// TLS did not come about.
+    Tls(TlsError),
+    /// GSSAPI did not work out.
+    Gss(GssError),
     /// The server hung up, or the socket failed.
     Lost(ConnectionError),
     /// The server refused, or does not speak the protocol.
@@ -63,31 +71,59 @@ pub enum Problem {
     WrongSession(WrongSession),
 }
 
+/// The server's process is not known to be of the account that `requirepeer` names.
+#[derive(Debug, thiserror::Error)]
+pub enum PeerError {
+    /// The system does not tell.
+    #[error("could not get peer credentials: {}", OsError(.0))]
+    Credentials(io::Error),
+    /// The account has no name.
+    #[error("local user with ID {0} does not exist")]
+    Nameless(u32),
+    /// It is of another account.
+    #[error("requirepeer specifies \"{required}\", but actual peer user name is \"{actual}\"")]
+    Other {
+        /// The account that it should be of.
+        required: String,
+        /// The account that it is of.
+        actual: String,
+    },
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Problem::Lookup(source) => write!(f, "{}", LookupError(source)),
+            Problem::Connect { source, over_socket } => {
+                write!(f, "{}", OsError(source))?;
+                match question(source, *over_socket) {
+                    Some(question) => write!(f, "\n\t{question}"),
+                    None => Ok(()),
+                }
+            }
+            Problem::TimedOut => f.write_str("timeout expired"),
+            Problem::Peer(error) => write!(f, "{error}"),
+            Problem::Tls(error) => write!(f, "{error}"),
+            Problem::Gss(error) => write!(f, "{error}"),
+            Problem::Lost(error) => write!(f, "{error}"),
+            Problem::Startup(error) => write!(f, "{error}"),
+            Problem::WrongSession(wrong) => write!(f, "{wrong}"),
+        }
+    }
+}
+
 impl fmt::Display for FailedAttempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let FailedAttempt { server, problem, passfile } = self;
         match problem {
-            Problem::Lookup(source) => {
+            Problem::Lookup(_) => {
                 return write!(
                     f,
-                    "could not translate host name \"{server}\" to address: {}",
-                    LookupError(source)
+                    "could not translate host name \"{server}\" to address: {problem}"
                 );
             }
-            Problem::Connect { source, over_socket } => {
-                write!(f, "connection to server {server} failed: {}", OsError(source))?;
-                if let Some(question) = question(source, *over_socket) {
-                    write!(f, "\n\t{question}")?;
-                }
-            }
-            Problem::TimedOut => {
-                write!(f, "connection to server {server} failed: timeout expired")?
-            }
-            Problem::Lost(error) => write!(f, "connection to server {server} failed: {error}")?,
-            Problem::Startup(error) => write!(f, "connection to server {server} failed: {error}")?,
-            Problem::WrongSession(wrong) => {
-                write!(f, "connection to server {server} failed: {wrong}")?
-            }
+            Problem::Gss(error) if error.is_foregone() => return write!(f, "{error}"),
+            _ => write!(f, "connection to server {server} failed: {problem}")?,
         }
         match passfile {
             Some(path) if problem.is_wrong_password() => {
@@ -123,7 +159,7 @@ fn question(source: &io::Error, over_socket: bool) -> Option<&'static str> {
 }
 
 impl Problem {
-    fn server_message(&self) -> Option<&ServerMessage> {
+    pub(super) fn server_message(&self) -> Option<&ServerMessage> {
         match self {
             Problem::Startup(StartupError::Server(message)) => Some(message),
             _ => None,
@@ -143,6 +179,7 @@ impl Problem {
             | Problem::TimedOut
             | Problem::Lost(_)
             | Problem::WrongSession(_) => true,
+            Problem::Peer(_) | Problem::Tls(_) | Problem::Gss(_) => false,
             Problem::Startup(_) => self.is_temporary_refusal(),
         }
     }
@@ -152,7 +189,8 @@ impl Problem {
         matches!(self, Problem::WrongSession(_)) || self.is_temporary_refusal()
     }
 
-    fn is_temporary_refusal(&self) -> bool {
+    /// Says whether the server cannot take connections now, whoever asks and however.
+    pub(super) fn is_temporary_refusal(&self) -> bool {
         self.server_message()
             .is_some_and(|message| message.code == ServerMessage::CANNOT_CONNECT_NOW)
     }
@@ -183,9 +221,51 @@ pub enum ConnectionError {
     /// The server is gone.
     #[error("server closed the connection unexpectedly")]
     Closed,
+    /// The TLS session broke.
+    #[error("{0}")]
+    Tls(Box<TlsError>),
+    /// The encryption by GSSAPI broke.
+    #[error(transparent)]
+    Gss(GssError),
+}
+
+impl From<TlsError> for ConnectionError {
+    fn from(error: TlsError) -> Self {
+        ConnectionError::Tls(Box::new(error))
+    }
+}
+
+/// Says whether the peer has closed the connection, which shows as an error if it had not read everything.
+fn is_hang_up(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
 }
 
 impl ConnectionError {
+    /// Says why reading failed.
+    pub(super) fn receive(source: io::Error) -> Self {
+        Self::of_session(source).unwrap_or_else(|source| match is_hang_up(&source) {
+            true => ConnectionError::Closed,
+            false => ConnectionError::Receive(source),
+        })
+    }
+
+    /// Says why writing failed.
+    pub(super) fn send(source: io::Error) -> Self {
+        Self::of_session(source).unwrap_or_else(|source| match is_hang_up(&source) {
+            true => ConnectionError::Closed,
+            false => ConnectionError::Send(source),
+        })
+    }
+
+    /// Returns the error of what encrypts the connection, or the same one if it is the socket's own.
+    fn of_session(source: io::Error) -> Result<Self, io::Error> {
+        let source = match GssError::from_io(source) {
+            Ok(error) => return Ok(ConnectionError::Gss(error)),
+            Err(source) => source,
+        };
+        TlsError::from_io(source).map(ConnectionError::from)
+    }
+
     /// Returns the server's own error, if that is what this is.
     pub fn server_message(&self) -> Option<&ServerMessage> {
         match self {

@@ -1,21 +1,23 @@
 //! Connections to servers: finding them, signing in, and reading frames.
 //!
 //! In reading order: [`conninfo`] is what the user typed and what it means, [`service`] and [`passfile`]
-//! look services and passwords up, [`connect`] tries the servers one by one, [`Connection`] is an established session over a
-//! [`Stream`].
+//! look services and passwords up, [`connect`] tries the servers one by one, [`tls`] and [`gss`] secure
+//! what needs it, [`Connection`] is an established session over a [`Stream`].
 
 mod attempt;
 mod connect;
 mod connection;
 pub mod conninfo;
 mod error;
+pub mod gss;
 pub mod passfile;
 pub mod service;
 mod stream;
 mod target;
+pub mod tls;
 
 pub use connect::connect;
 pub use connection::Connection;
-pub use error::{CommandError, ConnectError, ConnectionError, FailedAttempt, Problem};
+pub use error::{CommandError, ConnectError, ConnectionError, FailedAttempt, PeerError, Problem};
 pub use stream::Stream;
 pub use target::WrongSession;

@@ -7,13 +7,20 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-/// A connected socket. TLS, when it comes, is one more variant around these.
+use super::gss::GssStream;
+use super::tls::TlsStream;
+
+/// A connected socket, or what encrypts the bytes over one.
 #[derive(Debug)]
 pub enum Stream {
     /// TCP over IPv4 or IPv6.
     Tcp(TcpStream),
     /// A Unix-domain socket.
     Unix(UnixStream),
+    /// TLS over one of these.
+    Tls(Box<TlsStream>),
+    /// GSSAPI over TCP.
+    Gss(Box<GssStream>),
 }
 
 impl AsyncRead for Stream {
@@ -25,6 +32,8 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Stream::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
             Stream::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
+            Stream::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+            Stream::Gss(stream) => Pin::new(stream).poll_read(context, buffer),
         }
     }
 }
@@ -38,6 +47,8 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
             Stream::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
+            Stream::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+            Stream::Gss(stream) => Pin::new(stream).poll_write(context, bytes),
         }
     }
 
@@ -45,6 +56,8 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Tcp(stream) => Pin::new(stream).poll_flush(context),
             Stream::Unix(stream) => Pin::new(stream).poll_flush(context),
+            Stream::Tls(stream) => Pin::new(stream).poll_flush(context),
+            Stream::Gss(stream) => Pin::new(stream).poll_flush(context),
         }
     }
 
@@ -52,6 +65,8 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
             Stream::Unix(stream) => Pin::new(stream).poll_shutdown(context),
+            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+            Stream::Gss(stream) => Pin::new(stream).poll_shutdown(context),
         }
     }
 }

@@ -2,15 +2,18 @@
 
 use std::fmt;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use fallible_iterator::FallibleIterator as _;
 use postgres_protocol::authentication::md5_hash;
-use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, ScramSha256};
+use postgres_protocol::authentication::sasl::{
+    ChannelBinding as ScramBinding, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ScramSha256,
+};
 use postgres_protocol::message::backend::{AuthenticationSaslBody, Message as Parsed};
 use postgres_protocol::message::frontend;
 
+use super::auth::Binding;
 use super::message::parse;
-use super::{Frame, ProtocolError, ServerMessage};
+use super::{AuthMethod, AuthPolicy, Frame, PolicyError, ProtocolError, ServerMessage};
 use crate::pg::ServerVersion;
 
 /// NegotiateProtocolVersion, which postgres-protocol's parser does not know.
@@ -32,6 +35,9 @@ pub enum StartupError {
     /// The server wants a method of authentication that is not supported.
     #[error("{0}")]
     UnsupportedMethod(String),
+    /// The server's wish, or its admission, is against what the user demands.
+    #[error("{0}")]
+    Policy(#[from] PolicyError),
     /// The SCRAM exchange went wrong; the server may not be the one that knows the password.
     #[error("could not complete SCRAM authentication: {0}")]
     Scram(std::io::Error),
@@ -65,6 +71,8 @@ pub struct Session {
 pub struct Startup {
     user: String,
     password: Option<Vec<u8>>,
+    policy: AuthPolicy,
+    is_bound: bool,
     state: State,
     server_version: Option<String>,
     integer_datetimes: Option<String>,
@@ -80,7 +88,27 @@ enum State {
     WaitingForScramChallenge(Box<ScramSha256>),
     WaitingForScramOutcome(Box<ScramSha256>),
     ScramFinished,
+    /// GSSAPI has to say something to this, or is about to.
+    WaitingForGssAnswer(Option<GssRequest>),
+    WaitingForGssToken,
+    GssFinished,
     WaitingForReady,
+}
+
+/// What the server says to GSSAPI.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GssRequest {
+    /// The server's token; none at first, for GSSAPI begins with ours.
+    pub token: Option<Bytes>,
+}
+
+/// What GSSAPI says to the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GssAnswer {
+    /// Our token; empty if there is nothing to say.
+    pub token: Vec<u8>,
+    /// Whether both sides are proven, so that no more tokens are expected.
+    pub is_complete: bool,
 }
 
 impl fmt::Debug for Startup {
@@ -91,12 +119,14 @@ impl fmt::Debug for Startup {
 
 impl Startup {
     /// Writes the start-up packet and waits for the server's answer. `parameters` must hold `user`.
+    /// Nothing is sent in answer to a request that the policy forbids.
     ///
     /// # Errors
     /// If a parameter contains a zero byte.
     pub fn begin(
         parameters: &[(String, String)],
         password: Option<&[u8]>,
+        policy: AuthPolicy,
         out: &mut BytesMut,
     ) -> Result<Self, StartupError> {
         let pairs = parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
@@ -105,6 +135,8 @@ impl Startup {
         Ok(Startup {
             user: user.map(|(_, value)| value.clone()).unwrap_or_default(),
             password: password.map(<[u8]>::to_vec),
+            policy,
+            is_bound: false,
             state: State::WaitingForAuthentication,
             server_version: None,
             integer_datetimes: None,
@@ -112,6 +144,12 @@ impl Startup {
             in_hot_standby: None,
             default_transaction_read_only: None,
         })
+    }
+
+    /// Says whether the server has let us in. An error before that may be due to the way in which we
+    /// came: with TLS, or without.
+    pub fn is_authenticated(&self) -> bool {
+        matches!(self.state, State::WaitingForReady)
     }
 
     /// Takes the server's next frame, writes the answer it asks for, and returns the session when the
@@ -155,18 +193,59 @@ impl Startup {
         }
     }
 
+    /// Returns what is to be given to GSSAPI, once. [`Self::handle_gss_answer`] takes its answer before
+    /// the next frame is handled.
+    pub fn poll_gss_request(&mut self) -> Option<GssRequest> {
+        match &mut self.state {
+            State::WaitingForGssAnswer(request) => request.take(),
+            _ => None,
+        }
+    }
+
+    /// Takes GSSAPI's answer to the last request and writes it.
+    ///
+    /// # Errors
+    /// If the answer is too long for a message.
+    ///
+    /// # Panics
+    /// If there was no request.
+    pub fn handle_gss_answer(
+        &mut self,
+        answer: &GssAnswer,
+        out: &mut BytesMut,
+    ) -> Result<(), StartupError> {
+        let is_asked = matches!(self.state, State::WaitingForGssAnswer(None));
+        assert!(is_asked, "a GSSAPI answer follows a request");
+        if !answer.token.is_empty() {
+            frontend::sasl_response(&answer.token, out).map_err(StartupError::Parameter)?;
+        }
+        self.state =
+            if answer.is_complete { State::GssFinished } else { State::WaitingForGssToken };
+        Ok(())
+    }
+
     fn handle_authentication(
         &mut self,
         tag: u8,
         message: Parsed,
         out: &mut BytesMut,
     ) -> Result<(), StartupError> {
+        if let Some(method) = requested_method(&message) {
+            self.policy.check_request(method)?;
+        }
         let state = std::mem::replace(&mut self.state, State::WaitingForVerdict);
         self.state = match (message, state) {
             (
                 Parsed::AuthenticationOk,
-                State::WaitingForAuthentication | State::WaitingForVerdict | State::ScramFinished,
-            ) => State::WaitingForReady,
+                state @ (State::WaitingForAuthentication
+                | State::WaitingForVerdict
+                | State::ScramFinished
+                | State::GssFinished),
+            ) => {
+                let finished = !matches!(state, State::WaitingForAuthentication);
+                self.policy.check_admission(finished, self.is_bound)?;
+                State::WaitingForReady
+            }
             (Parsed::AuthenticationCleartextPassword, State::WaitingForAuthentication) => {
                 send_password(self.password()?, out)?;
                 State::WaitingForVerdict
@@ -192,6 +271,13 @@ impl Startup {
                 scram.finish(body.data()).map_err(StartupError::Scram)?;
                 State::ScramFinished
             }
+            (Parsed::AuthenticationGss, State::WaitingForAuthentication) => {
+                State::WaitingForGssAnswer(Some(GssRequest { token: None }))
+            }
+            (Parsed::AuthenticationGssContinue(body), State::WaitingForGssToken) => {
+                let token = Some(Bytes::copy_from_slice(body.data()));
+                State::WaitingForGssAnswer(Some(GssRequest { token }))
+            }
             (message, _) => return Err(refusal(tag, &message)),
         };
         Ok(())
@@ -202,20 +288,35 @@ impl Startup {
     }
 
     fn begin_scram(
-        &self,
+        &mut self,
         body: &AuthenticationSaslBody,
         out: &mut BytesMut,
     ) -> Result<ScramSha256, StartupError> {
-        let offered = body
-            .mechanisms()
-            .any(|mechanism| Ok(mechanism == SCRAM_SHA_256))
-            .map_err(StartupError::Scram)?;
-        if !offered {
+        let (mut offers_plain, mut offers_plus) = (false, false);
+        let mut mechanisms = body.mechanisms();
+        while let Some(mechanism) = mechanisms.next().map_err(StartupError::Scram)? {
+            offers_plain |= mechanism == SCRAM_SHA_256;
+            offers_plus |= mechanism == SCRAM_SHA_256_PLUS;
+        }
+        let binding = self.policy.choose_binding(offers_plus)?;
+        let is_offered = offers_plain || matches!(binding, Binding::EndPoint(_));
+        if !is_offered {
             let text = "none of the server's SASL authentication mechanisms are supported";
             return Err(StartupError::UnsupportedMethod(text.to_owned()));
         }
-        let scram = ScramSha256::new(self.password()?, ChannelBinding::unsupported());
-        frontend::sasl_initial_response(SCRAM_SHA_256, scram.message(), out)
+        self.policy.check_scram(matches!(binding, Binding::EndPoint(_)))?;
+        let password = self.password()?;
+        let (mechanism, binding) = match binding {
+            Binding::Unsupported => (SCRAM_SHA_256, ScramBinding::unsupported()),
+            Binding::Unrequested => (SCRAM_SHA_256, ScramBinding::unrequested()),
+            Binding::EndPoint(hash) => {
+                let hash = hash.map_err(StartupError::UnsupportedMethod)?;
+                (SCRAM_SHA_256_PLUS, ScramBinding::tls_server_end_point(hash))
+            }
+        };
+        let scram = ScramSha256::new(password, binding);
+        self.is_bound = mechanism == SCRAM_SHA_256_PLUS;
+        frontend::sasl_initial_response(mechanism, scram.message(), out)
             .map_err(StartupError::Scram)?;
         Ok(scram)
     }
@@ -257,6 +358,20 @@ impl Startup {
     }
 }
 
+/// Returns the method that a message asks for, or is a part of.
+fn requested_method(message: &Parsed) -> Option<AuthMethod> {
+    Some(match message {
+        Parsed::AuthenticationCleartextPassword => AuthMethod::Password,
+        Parsed::AuthenticationMd5Password(_) => AuthMethod::Md5,
+        Parsed::AuthenticationGss | Parsed::AuthenticationGssContinue(_) => AuthMethod::Gss,
+        Parsed::AuthenticationSspi => AuthMethod::Sspi,
+        Parsed::AuthenticationSasl(_)
+        | Parsed::AuthenticationSaslContinue(_)
+        | Parsed::AuthenticationSaslFinal(_) => AuthMethod::ScramSha256,
+        _ => return None,
+    })
+}
+
 fn send_password(password: &[u8], out: &mut BytesMut) -> Result<(), StartupError> {
     frontend::password_message(password, out).map_err(StartupError::Parameter)
 }
@@ -279,9 +394,7 @@ fn check_iterations(challenge: &[u8]) -> Result<(), StartupError> {
 fn refusal(tag: u8, message: &Parsed) -> StartupError {
     let method = match message {
         Parsed::AuthenticationKerberosV5 => "Kerberos 5 authentication not supported",
-        Parsed::AuthenticationGss | Parsed::AuthenticationGssContinue(_) => {
-            "GSSAPI authentication not supported"
-        }
+        Parsed::AuthenticationGss => "duplicate GSS authentication request",
         Parsed::AuthenticationSspi => "SSPI authentication not supported",
         Parsed::AuthenticationScmCredential => "SCM credential authentication not supported",
         _ => {
@@ -290,3 +403,6 @@ fn refusal(tag: u8, message: &Parsed) -> StartupError {
     };
     StartupError::UnsupportedMethod(method.to_owned())
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,6 +19,8 @@ mod compression;
 mod disk;
 mod failures;
 mod fake_server;
+#[cfg(feature = "gssapi")]
+mod gss;
 mod hostile;
 mod hosts;
 mod kills;
@@ -32,3 +34,4 @@ mod side_by_side;
 mod standby;
 mod tablespaces;
 mod targets;
+mod tls;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::Password;
+pub use crate::protocol::{AuthMethod, ChannelBinding, RequireAuth};
 
 /// How much the user wants TLS.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -148,6 +149,13 @@ impl TlsVersion {
     ];
 }
 
+impl fmt::Display for TlsVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = Self::NAMES.iter().find(|(_, version)| version == self);
+        f.write_str(named.map_or("", |(name, _)| name))
+    }
+}
+
 /// What must hold when we sign in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuthOptions {
@@ -157,69 +165,6 @@ pub struct AuthOptions {
     pub require_auth: RequireAuth,
     /// The account that the server's process must have, where it can be seen: over sockets.
     pub require_peer: Option<String>,
-}
-
-/// Whether SCRAM is bound to the TLS session (`channel_binding`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ChannelBinding {
-    /// Never.
-    Disable,
-    /// If the server can.
-    #[default]
-    Prefer,
-    /// The server must.
-    Require,
-}
-
-impl ChannelBinding {
-    pub(super) const NAMES: [(&'static str, Self); 3] = [
-        ("disable", ChannelBinding::Disable),
-        ("prefer", ChannelBinding::Prefer),
-        ("require", ChannelBinding::Require),
-    ];
-}
-
-/// The methods by which we sign in (`require_auth`).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum RequireAuth {
-    /// Any.
-    #[default]
-    Any,
-    /// One of these.
-    OneOf(Vec<AuthMethod>),
-    /// None of these.
-    NoneOf(Vec<AuthMethod>),
-}
-
-/// A method of `require_auth`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AuthMethod {
-    /// The password in clear.
-    Password,
-    /// MD5 of the password.
-    Md5,
-    /// GSSAPI.
-    Gss,
-    /// SSPI, which only Windows has.
-    Sspi,
-    /// SCRAM, with or without channel binding.
-    ScramSha256,
-    /// A bearer token.
-    Oauth,
-    /// The server does not ask.
-    None,
-}
-
-impl AuthMethod {
-    pub(super) const NAMES: [(&'static str, Self); 7] = [
-        ("password", AuthMethod::Password),
-        ("md5", AuthMethod::Md5),
-        ("gss", AuthMethod::Gss),
-        ("sspi", AuthMethod::Sspi),
-        ("scram-sha-256", AuthMethod::ScramSha256),
-        ("oauth", AuthMethod::Oauth),
-        ("none", AuthMethod::None),
-    ];
 }
 
 /// What the user wants of GSSAPI.

@@ -1,8 +1,11 @@
 //! What tests are made of: servers, clients, a network that fails, and PostgreSQL's own judgement.
 
 pub mod account;
+pub mod authority;
 pub mod client;
 pub mod installation;
+#[cfg(feature = "gssapi")]
+pub mod kdc;
 pub mod mount;
 pub mod proxy;
 pub mod random;

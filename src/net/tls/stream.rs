@@ -1,0 +1,70 @@
+//! The byte stream inside a TLS session.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::net::Stream;
+
+/// A TLS session over a socket.
+#[derive(Debug)]
+pub struct TlsStream {
+    session: tokio_rustls::client::TlsStream<Stream>,
+    /// An error that came after bytes, which have to be handed over first.
+    failure: Option<io::Error>,
+}
+
+impl TlsStream {
+    pub(super) fn new(session: tokio_rustls::client::TlsStream<Stream>) -> Self {
+        TlsStream { session, failure: None }
+    }
+}
+
+impl AsyncRead for TlsStream {
+    /// Reads as many records as are there and fit. One holds 16 KiB at most, far less than a reader of
+    /// a backup wants at each wake-up.
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if let Some(failure) = this.failure.take() {
+            return Poll::Ready(Err(failure));
+        }
+        let size_before = buffer.filled().len();
+        while buffer.remaining() > 0 {
+            let size = buffer.filled().len();
+            match Pin::new(&mut this.session).poll_read(context, buffer) {
+                Poll::Ready(Ok(())) if buffer.filled().len() > size => {}
+                result if size == size_before => return result,
+                Poll::Ready(Err(failure)) => {
+                    this.failure = Some(failure);
+                    break;
+                }
+                Poll::Ready(Ok(())) | Poll::Pending => break,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for TlsStream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().session).poll_write(context, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().session).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().session).poll_shutdown(context)
+    }
+}
