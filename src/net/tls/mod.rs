@@ -1,7 +1,7 @@
 //! TLS as libpq has it, with rustls instead of OpenSSL. Follows `fe-secure-openssl.c` and
 //! `PQconnectPoll` (`fe-connect.c`) of libpq 18.
 //!
-//! In reading order: [`request`] asks the server, [`handshake`] begins the session; `identity` is our
+//! In reading order: `request` asks the server, `handshake` begins the session; `identity` is our
 //! certificate; `verifier` judges the server's, with `trust`, `revocation` and `names`.
 
 mod certificate;
