@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::WrongSession;
 use super::gss::GssError;
+use super::stream::is_hang_up;
 use super::tls::TlsError;
 use crate::pg::OsError;
 use crate::protocol::{ProtocolError, ServerMessage, StartupError};
@@ -235,11 +236,6 @@ impl From<TlsError> for ConnectionError {
     }
 }
 
-/// Says whether the peer has closed the connection, which shows as an error if it had not read everything.
-fn is_hang_up(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
-}
-
 impl ConnectionError {
     /// Says why reading failed.
     pub(super) fn receive(source: io::Error) -> Self {
@@ -251,10 +247,7 @@ impl ConnectionError {
 
     /// Says why writing failed.
     pub(super) fn send(source: io::Error) -> Self {
-        Self::of_session(source).unwrap_or_else(|source| match is_hang_up(&source) {
-            true => ConnectionError::Closed,
-            false => ConnectionError::Send(source),
-        })
+        Self::of_session(source).unwrap_or_else(ConnectionError::Send)
     }
 
     /// Returns the error of what encrypts the connection, or the same one if it is the socket's own.

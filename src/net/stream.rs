@@ -39,16 +39,22 @@ impl AsyncRead for Stream {
 }
 
 impl AsyncWrite for Stream {
+    /// Bytes for a server that has hung up count as sent: it may have said why before, and whoever reads
+    /// hears that, or else the end of the connection. libpq does so too (`pqSendSome`).
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
+        let written = match self.get_mut() {
             Stream::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
             Stream::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
             Stream::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
             Stream::Gss(stream) => Pin::new(stream).poll_write(context, bytes),
+        };
+        match written {
+            Poll::Ready(Err(error)) if is_hang_up(&error) => Poll::Ready(Ok(bytes.len())),
+            written => written,
         }
     }
 
@@ -69,4 +75,9 @@ impl AsyncWrite for Stream {
             Stream::Gss(stream) => Pin::new(stream).poll_shutdown(context),
         }
     }
+}
+
+/// Says whether the peer has closed the connection, which shows as an error if it had not read everything.
+pub(super) fn is_hang_up(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
 }
