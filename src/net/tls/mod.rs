@@ -91,7 +91,7 @@ pub(super) async fn handshake(
     let connector = TlsConnector::from(Arc::new(config));
     let range = (options.version_min, options.version_max);
     let range = (range.0.unwrap_or(TlsVersion::V1_2), range.1.unwrap_or(TlsVersion::V1_3));
-    let stream = connector.connect(server_name(options, host), stream).await;
+    let stream = connector.connect(server_name(options, host), stream::buffered(stream)).await;
     let stream = stream.map_err(|error| TlsError::from_handshake(error, range))?;
     let session = stream.get_ref().1;
     if options.negotiation == SslNegotiation::Direct && session.alpn_protocol() != Some(PROTOCOL) {

@@ -4,20 +4,32 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, BufReader, ReadBuf};
 
 use crate::net::Stream;
+
+/// The session itself. Servers write records of 8 KiB, and rustls reads one at a time; the buffer below it makes
+/// one system call of many.
+pub(super) type Session = tokio_rustls::client::TlsStream<BufReader<Stream>>;
+
+/// What is read from the socket at once: what the connection above wants at each wake-up.
+const SOCKET_READ_SIZE: usize = 256 << 10;
+
+/// Puts the buffer before a socket.
+pub(super) fn buffered(stream: Stream) -> BufReader<Stream> {
+    BufReader::with_capacity(SOCKET_READ_SIZE, stream)
+}
 
 /// A TLS session over a socket.
 #[derive(Debug)]
 pub struct TlsStream {
-    session: tokio_rustls::client::TlsStream<Stream>,
+    session: Session,
     /// An error that came after bytes, which have to be handed over first.
     failure: Option<io::Error>,
 }
 
 impl TlsStream {
-    pub(super) fn new(session: tokio_rustls::client::TlsStream<Stream>) -> Self {
+    pub(super) fn new(session: Session) -> Self {
         TlsStream { session, failure: None }
     }
 }
