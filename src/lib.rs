@@ -10,11 +10,11 @@
 //! | 5 | [`cli`] | arguments, terminal, signals, exit codes: the only place that prints |
 //! | 4 | [`backup`] | a base backup: prepare, receive, finish |
 //! | 3 | [`wal`] | streaming WAL: session driver, segments, history files |
-//! | 2 | [`net`] | connecting, authentication, framed reads (tokio) |
-//! | 2 | [`storage`] | files: direct and buffered writers, extraction, durable names, clean-up |
+//! | 2 | [`net`] | connecting, TLS and GSSAPI, authentication, framed reads (tokio) |
+//! | 2 | [`storage`] | files: direct and buffered writers, compression, extraction, durable names, clean-up |
 //! | 2 | [`pipeline`] | a named thread behind a bounded queue; knows nothing of PostgreSQL |
 //! | 1 | [`protocol`] | frames, start-up and authentication, replication commands, sub-protocols |
-//! | 1 | [`archive`] | tar as a push stream |
+//! | 1 | [`archive`] | tar and compressed streams as push streams |
 //! | 1 | [`manifest`] | `backup_manifest`: reading it and comparing it with what was received |
 //! | 0 | [`pg`] | vocabulary: positions, timelines, segments, versions, checksums, tablespaces |
 //!
