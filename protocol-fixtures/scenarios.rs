@@ -49,7 +49,7 @@ pub enum Cluster {
 }
 
 /// All scenarios.
-pub const SCENARIOS: [Scenario; 9] = [
+pub const SCENARIOS: [Scenario; 12] = [
     Scenario {
         name: "wal-none",
         about: "No WAL; the server says that it does not archive.",
@@ -121,6 +121,30 @@ pub const SCENARIOS: [Scenario; 9] = [
         cluster: Cluster::UnreadableFile,
         user: "postgres",
         arguments: &["-X", "none"],
+    },
+    Scenario {
+        name: "server-gzip",
+        about: "An archive that the server compresses with gzip.",
+        since: 15,
+        cluster: Cluster::Plain,
+        user: "postgres",
+        arguments: &["-X", "none", "-Z", "server-gzip"],
+    },
+    Scenario {
+        name: "server-lz4",
+        about: "An archive that the server compresses with LZ4, in a frame without checksums.",
+        since: 17,
+        cluster: Cluster::Plain,
+        user: "postgres",
+        arguments: &["-X", "none", "-Z", "server-lz4"],
+    },
+    Scenario {
+        name: "server-zstd",
+        about: "An archive that the server compresses with Zstandard, in a frame without a checksum.",
+        since: 17,
+        cluster: Cluster::Plain,
+        user: "postgres",
+        arguments: &["-X", "none", "-Z", "server-zstd"],
     },
     Scenario {
         name: "scram",

@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 use std::io::Cursor;
 
-use pgsiphon::archive::{TarError, TarParser};
 use pgsiphon::manifest::{ManifestError, compare};
 use pgsiphon::pg::{ChecksumAlgorithm, ServerVersion, Tablespace, TablespaceLocation};
 use pgsiphon::protocol::{
@@ -11,6 +10,7 @@ use pgsiphon::protocol::{
 };
 use sha2::{Digest as _, Sha256};
 
+use super::archive::{Archive, ArchiveError};
 use super::fixture::Original;
 use super::tally::Tally;
 
@@ -22,7 +22,7 @@ pub enum BackupTranscriptError {
     Protocol(#[from] ProtocolError),
     /// An archive is wrong.
     #[error(transparent)]
-    Tar(#[from] TarError<std::io::Error>),
+    Archive(#[from] ArchiveError),
     /// The manifest is wrong.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
@@ -33,7 +33,7 @@ pub struct BackupTranscript {
     stream: BaseBackupStream,
     algorithm: ChecksumAlgorithm,
     tablespaces: Vec<Tablespace>,
-    archive: Option<TarParser>,
+    archive: Option<Archive>,
     tally: Tally,
     manifest: Option<Vec<u8>>,
     progress: Option<u64>,
@@ -86,7 +86,6 @@ impl BackupTranscript {
         match event {
             None => {}
             Some(BackupEvent::ArchiveData(bytes)) => {
-                self.tally.archive_size += bytes.len() as u64;
                 if let Some(archive) = &mut self.archive {
                     archive.handle(bytes, &mut self.tally)?;
                 }
@@ -116,13 +115,14 @@ impl BackupTranscript {
                 self.tablespaces = tablespaces;
                 self.tablespaces.iter().map(describe).collect::<Vec<_>>().join("\n  ")
             }
-            BackupEvent::ArchiveStarted { tablespace, .. } => {
+            BackupEvent::ArchiveStarted { tablespace, compression } => {
                 self.end_archive(text)?;
-                self.archive = Some(TarParser::default());
+                self.archive = Some(Archive::new(compression));
                 let tablespace = self.tablespaces.get(tablespace);
                 let name = tablespace.map(describe).unwrap_or_default();
                 self.tally.begin_archive(tablespace.and_then(|tablespace| tablespace.oid));
-                format!("archive of {name}")
+                let form = compression.map(|format| format!(", as {}", format.suffix()));
+                format!("archive of {name}{}", form.unwrap_or_default())
             }
             BackupEvent::ManifestStarted => {
                 self.end_archive(text)?;
@@ -157,8 +157,7 @@ impl BackupTranscript {
 
     fn end_archive(&mut self, text: &mut String) -> Result<(), BackupTranscriptError> {
         if let Some(archive) = self.archive.take() {
-            archive.finish()?;
-            self.tally.describe(text);
+            archive.finish(&self.tally, text)?;
             if let Some(progress) = self.progress.take() {
                 let _ = writeln!(text, "    server counts {progress} bytes");
             }

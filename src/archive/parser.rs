@@ -4,6 +4,11 @@ use bytes::Bytes;
 
 use super::member::{BLOCK_SIZE, Member, MemberError, padding};
 
+/// The most zeros at the end of an archive. PostgreSQL sends [`TRAILER_SIZE`](super::TRAILER_SIZE), tar
+/// programs fill up a record, mostly of 10 KiB. There must be a bound, for zeros that are compressed cost a
+/// hostile server next to nothing.
+const TRAILER_SIZE_MAX: usize = 64 << 10;
+
 /// Takes the members of an archive, in order: [`Self::begin`], then [`Self::contents`] any number of
 /// times until the member's size is reached, then [`Self::end`]; for each member, also an empty one.
 pub trait MemberSink {
@@ -62,8 +67,8 @@ enum State {
     Contents { remaining: u64, padding: usize },
     /// `remaining > 0` bytes that fill the last block.
     Padding { remaining: usize },
-    /// A zero block was seen; only zeros may follow.
-    Trailer,
+    /// A zero block was seen; at most `room` zeros may follow.
+    Trailer { room: usize },
 }
 
 impl Default for TarParser {
@@ -125,10 +130,11 @@ impl TarParser {
                         self.state = State::next_header();
                     }
                 }
-                State::Trailer => {
-                    if bytes.iter().any(|&byte| byte != 0) {
+                State::Trailer { room } => {
+                    if bytes.len() > *room || bytes.iter().any(|&byte| byte != 0) {
                         return Err(TarError::AfterEnd);
                     }
+                    *room -= bytes.len();
                     bytes.clear();
                 }
             }
@@ -142,7 +148,7 @@ impl TarParser {
     /// [`TarError::Truncated`] if it ends inside a member or a header.
     pub fn finish<E>(self) -> Result<(), TarError<E>> {
         match self.state {
-            State::Header { filled: 0, .. } | State::Trailer => Ok(()),
+            State::Header { filled: 0, .. } | State::Trailer { .. } => Ok(()),
             State::Header { .. } | State::Contents { .. } | State::Padding { .. } => {
                 Err(TarError::Truncated)
             }
@@ -156,7 +162,7 @@ fn begin_member<S: MemberSink>(
     sink: &mut S,
 ) -> Result<State, TarError<S::Error>> {
     if block.iter().all(|&byte| byte == 0) {
-        return Ok(State::Trailer);
+        return Ok(State::Trailer { room: TRAILER_SIZE_MAX - BLOCK_SIZE });
     }
     let member = Member::from_header(block).map_err(TarError::Member)?;
     sink.begin(&member).map_err(TarError::Sink)?;
@@ -258,6 +264,15 @@ mod tests {
         archive.extend([0; 1024]);
         archive.push(1);
         assert!(matches!(parse(&archive, 700), Err(TarError::AfterEnd)));
+    }
+
+    #[test]
+    fn an_endless_trailer_is_refused() {
+        let mut archive = archive(&MEMBERS);
+        archive.extend([0; TRAILER_SIZE_MAX + 1]);
+        for chunk_size in [1, 700, archive.len()] {
+            assert!(matches!(parse(&archive, chunk_size), Err(TarError::AfterEnd)));
+        }
     }
 
     #[test]

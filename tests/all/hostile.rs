@@ -22,11 +22,11 @@ const DIALECTS: [&str; 2] = ["14.9", "17.2"];
 
 const VERSION_FILE: (&str, &[u8]) = ("PG_VERSION", b"17\n");
 
-fn good_members() -> Vec<Vec<u8>> {
+pub fn good_members() -> Vec<Vec<u8>> {
     vec![file(VERSION_FILE.0, VERSION_FILE.1), directory("global"), file("global/1", &[7; 40_000])]
 }
 
-fn good_entries() -> Vec<Entry> {
+pub fn good_entries() -> Vec<Entry> {
     vec![Entry::of(VERSION_FILE.0, VERSION_FILE.1), Entry::of("global/1", &[7; 40_000])]
 }
 
@@ -154,6 +154,7 @@ fn tablespaces_that_lie_about_their_place_are_refused() {
             oid: *oid,
             location: location.map(str::to_owned),
             members: vec![file("outside", b"x")],
+            compressed: None,
         };
         synthetic.archives.insert(0, archive);
         let outcome = run(synthetic.to_session(), Fault::None, &["-X", "none"]);
@@ -246,6 +247,9 @@ fn an_archive_cannot_bring_the_manifest_along() {
 fn a_server_that_dies_at_any_byte_leaves_nothing() {
     let mut runs = Vec::new();
     let table = [
+        ("15/server-gzip", ["-Xnone", "-Fp", "-Z", "server-gzip"]),
+        ("17/server-lz4", ["-Xnone", "-Ft", "-Z", "server-lz4"]),
+        ("18/server-zstd", ["-Xnone", "-Fp", "-Z", "server-zstd"]),
         ("14/wal-none", ["-X", "none", "-F", "plain"]),
         ("18/wal-none", ["-X", "none", "-F", "plain"]),
         ("15/tar", ["-X", "none", "-F", "tar"]),
@@ -292,22 +296,31 @@ fn a_wal_stream_that_breaks_at_any_byte_is_resumed() {
 
 #[test]
 fn a_wrong_byte_anywhere_is_an_error_or_harmless() {
-    let fixture = Fixture::load("16/tablespaces").expect("the fixture is readable");
+    let at = |size| (0..1500).step_by(50).chain((1500..size).step_by(size / 20)).collect();
+    assert_corruption_is_noticed("16/tablespaces", TABLESPACE_OPTIONS, at);
+}
+
+/// Plays a recording with a wrong byte, at each of the positions that `at` chooses by the number of bytes.
+pub fn assert_corruption_is_noticed(
+    name: &str,
+    options: &[&str],
+    at: impl FnOnce(usize) -> Vec<usize>,
+) {
+    let fixture = Fixture::load(name).expect("the fixture is readable");
     let session = Session::from_fixture(&fixture);
-    let size = session.first_connection_size();
-    let positions: Vec<_> = (0..1500).step_by(50).chain((1500..size).step_by(size / 20)).collect();
-    let expected = run(session.clone(), Fault::None, TABLESPACE_OPTIONS);
-    assert_eq!(expected.code, Some(0), "{expected:?}");
-    for_each(&positions, |&position| {
+    let expected = run(session.clone(), Fault::None, options);
+    assert_eq!(expected.code, Some(0), "{name}: {expected:?}");
+    for_each(&at(session.first_connection_size()), |&position| {
         let fault = Fault::Corrupts { connection: 0, position };
-        let outcome = run(session.clone(), fault, TABLESPACE_OPTIONS);
-        assert!(!outcome.stderr.contains("panicked"), "{position}: {outcome:?}");
+        let outcome = run(session.clone(), fault, options);
+        assert!(!outcome.stderr.contains("panicked"), "{name}: {position}: {outcome:?}");
         match outcome.code {
             // Padding, times and texts that nobody reads; the files are right all the same.
-            Some(0) => assert_eq!(outcome.paths, expected.paths, "{position}"),
+            Some(0) => assert_eq!(outcome.paths, expected.paths, "{name}: {position}"),
             code => {
-                assert_eq!(code, Some(1), "{position}: {outcome:?}");
-                assert!(!outcome.has("target/backup_manifest"), "{position}: {outcome:?}");
+                assert_eq!(code, Some(1), "{name}: {position}: {outcome:?}");
+                let is_complete = outcome.has("target/backup_manifest");
+                assert!(!is_complete, "{name}: {position}: {outcome:?}");
             }
         }
     });

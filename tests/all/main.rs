@@ -22,6 +22,7 @@ mod fake_server;
 #[cfg(feature = "gssapi")]
 mod gss;
 mod hostile;
+mod hostile_compression;
 mod hosts;
 mod kills;
 mod layers;

@@ -18,13 +18,19 @@ const CHUNK_SIZES: [usize; 6] = [7, 511, 512, 513, 8192, usize::MAX];
 /// Sizes that cut headers. They take long, so each recording is fed in one of them only.
 const TINY_CHUNK_SIZES: [usize; 3] = [1, 2, 3];
 
-/// One of each dialect, and the second connection of a WAL stream.
-const SAMPLES: [(&str, usize); 3] =
-    [("14/tablespaces", 0), ("18/tablespaces", 0), ("17/wal-stream", 1)];
+/// One of each dialect, the second connection of a WAL stream, and one of each compression.
+const SAMPLES: [(&str, usize); 6] = [
+    ("14/tablespaces", 0),
+    ("18/tablespaces", 0),
+    ("17/wal-stream", 1),
+    ("15/server-gzip", 0),
+    ("17/server-lz4", 0),
+    ("18/server-zstd", 0),
+];
 
 fn fixtures() -> Vec<Fixture> {
     let fixtures = load_all().expect("fixtures are readable");
-    assert!(fixtures.len() >= 50, "only {} fixtures", fixtures.len());
+    assert!(fixtures.len() >= 60, "only {} fixtures", fixtures.len());
     fixtures
 }
 
@@ -205,6 +211,11 @@ fn every_version_has_its_recordings() {
     for major in 13..=18 {
         let count =
             names.iter().filter(|name| Path::new(name).starts_with(major.to_string())).count();
-        assert_eq!(count, if major < 15 { 8 } else { 9 }, "{major}");
+        let expected = match major {
+            ..15 => 8,
+            15 | 16 => 10,
+            _ => 12,
+        };
+        assert_eq!(count, expected, "{major}");
     }
 }

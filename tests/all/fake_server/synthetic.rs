@@ -1,5 +1,7 @@
 //! Made-up sessions: a base backup of any members with any manifest, in both forms of the protocol.
 
+use pgsiphon::archive::TRAILER_SIZE;
+use pgsiphon::pg::CompressionFormat;
 use sha2::{Digest as _, Sha256};
 
 use super::session::Session;
@@ -21,6 +23,8 @@ pub struct Archive {
     pub location: Option<String>,
     /// Members, each with header and padding.
     pub members: Vec<Vec<u8>>,
+    /// What is sent in place of the members, as the server compressed them; only from 15 on.
+    pub compressed: Option<(CompressionFormat, Vec<u8>)>,
 }
 
 /// A made-up base backup.
@@ -34,10 +38,17 @@ pub struct Synthetic {
     pub manifest: Option<String>,
 }
 
+impl Archive {
+    /// Returns the members and the end of the archive.
+    pub fn to_tar(&self) -> Vec<u8> {
+        [&self.members.concat()[..], &[0; TRAILER_SIZE]].concat()
+    }
+}
+
 impl Synthetic {
     /// A backup of a data directory with these members.
     pub fn new(version: &'static str, members: Vec<Vec<u8>>, manifest: Option<String>) -> Self {
-        let archives = vec![Archive { oid: None, location: None, members }];
+        let archives = vec![Archive { oid: None, location: None, members, compressed: None }];
         Synthetic { version, archives, manifest }
     }
 
@@ -100,12 +111,13 @@ impl Synthetic {
         for archive in &self.archives {
             let name = archive.oid.map_or_else(|| "base".to_owned(), |oid| oid.to_string());
             let location = archive.location.clone().unwrap_or_default();
-            copy.extend(frame(b'd', format!("n{name}.tar\0{location}\0").as_bytes()));
-            let trailer = vec![0; 1024];
-            for bytes in archive.members.iter().chain([&trailer]) {
-                let pieces = bytes.chunks(32_768);
-                copy.extend(pieces.flat_map(|piece| frame(b'd', &[b"d", piece].concat())));
-            }
+            let (suffix, stream) = match &archive.compressed {
+                Some((format, stream)) => (format.suffix(), stream.clone()),
+                None => ("", archive.to_tar()),
+            };
+            copy.extend(frame(b'd', format!("n{name}.tar{suffix}\0{location}\0").as_bytes()));
+            let pieces = stream.chunks(32_768);
+            copy.extend(pieces.flat_map(|piece| frame(b'd', &[b"d", piece].concat())));
         }
         if let Some(manifest) = &self.manifest {
             copy.extend(frame(b'd', b"m"));

@@ -159,8 +159,19 @@ impl Running {
         self.child.try_wait().unwrap().is_some()
     }
 
+    /// Waits for its end; also returns the most memory it had, in KiB.
+    pub fn wait_watching_memory(mut self) -> (Finished, u64) {
+        let mut peak_kib = 0;
+        while !self.has_ended() && self.started.elapsed() < PATIENCE {
+            peak_kib = self.peak_memory_kib().unwrap_or(0).max(peak_kib);
+            thread::sleep(POLL_INTERVAL);
+        }
+        assert!(peak_kib > 0, "{} was never seen", self.what);
+        (self.wait(), peak_kib)
+    }
+
     /// Returns the most memory it had so far, in KiB; `None` once it has ended.
-    pub fn peak_memory_kib(&self) -> Option<u64> {
+    fn peak_memory_kib(&self) -> Option<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
         line.trim().strip_suffix(" kB")?.parse().ok()
