@@ -170,6 +170,10 @@ impl Archives {
                 let file = self.create_file(path, form.suffix())?;
                 (form.begin(TarOutput::File(file))?, CurrentFile::Fixed)
             }
+            // The end of the archive would have to be opened again.
+            Destination::Stdout if format.is_some() && self.plan.algorithm.is_some() => {
+                return Err(BackupError::ManifestIntoCompressed);
+            }
             Destination::Stdout => {
                 let form = self.tar_form(format, standby.is_some());
                 self.progress.set_current_file(PathBuf::from("-"));
@@ -233,19 +237,18 @@ impl Archives {
             }
             (None, _) => None,
         };
-        // What is damaged gets neither manifest nor end.
         let is_as_listed =
             comparison.as_ref().is_none_or(|comparison| comparison.findings.is_empty());
-        if verdict == Verdict::Sound && is_as_listed {
-            self.finish_stdout()?;
-        }
+        self.finish_stdout(verdict == Verdict::Sound && is_as_listed)?;
         Ok(Received { directories: self.directories, manifest: self.manifest, comparison })
     }
 
-    /// Adds the manifest to the tar on standard output and ends it.
-    fn finish_stdout(&mut self) -> Result<(), BackupError> {
+    /// Ends the tar on standard output. A backup that is sound gets its manifest before; of one that is damaged,
+    /// all there is.
+    fn finish_stdout(&mut self, is_sound: bool) -> Result<(), BackupError> {
         let Some(mut output) = self.stdout.take() else { return Ok(()) };
-        if let (Output::Tar(tar), Some(manifest)) = (&mut output, &mut self.manifest) {
+        let manifest = self.manifest.as_mut().filter(|_| is_sound);
+        if let (Output::Tar(tar), Some(manifest)) = (&mut output, manifest) {
             let member = NewMember {
                 name: MANIFEST_NAME,
                 mode: self.plan.modes.file,

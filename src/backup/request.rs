@@ -59,13 +59,9 @@ pub(super) fn check_server(
         BackupCompression::Server { .. } if !is_modern => {
             Err(BackupError::ServerCompressionNotSupported)
         }
-        // The end of the archive would have to be opened again.
         BackupCompression::Server { .. }
-            if config.target == Target::Stdout && config.manifest != ManifestRequest::None =>
-        {
-            Err(BackupError::ManifestIntoCompressed)
-        }
-        _ => Ok(()),
+        | BackupCompression::Client(_)
+        | BackupCompression::None => Ok(()),
     }
 }
 

@@ -155,23 +155,36 @@ async fn receive(
     let (end_sender, end) = watch::channel(None);
     let streams_wal = wal.is_some();
     let receive_data = async {
-        let sent = backup.receive(worker, &end_sender).await?;
+        let sent = backup.receive(worker, &end_sender).await.map_err(End::Failed)?;
         if config.wal != WalMethod::None {
             reporter.report(Event::WalEnd(sent.end_lsn));
+        }
+        if sent.page_checksums.is_some() {
+            return Err(End::Damaged(Box::new(sent)));
         }
         if streams_wal {
             reporter.report(Event::WaitingForWal);
         }
-        Ok::<_, BackupError>(sent)
+        Ok(sent)
     };
     let receive_wal = async {
         match wal {
-            Some(wal) => Ok(wal.run(end).await?),
+            Some(wal) => wal.run(end).await.map_err(|error| End::Failed(error.into())),
             None => Ok(()),
         }
     };
-    let (sent, ()) = tokio::try_join!(receive_data, receive_wal)?;
-    Ok(sent)
+    match tokio::try_join!(receive_data, receive_wal) {
+        Ok((sent, ())) => Ok(sent),
+        Err(End::Damaged(sent)) => Ok(*sent),
+        Err(End::Failed(error)) => Err(error),
+    }
+}
+
+/// Why receiving ends before data and WAL are complete.
+enum End {
+    /// The server found damage in the data, which are complete; nobody needs the rest of the WAL.
+    Damaged(Box<Sent>),
+    Failed(BackupError),
 }
 
 /// A backup that was asked for.

@@ -5,7 +5,7 @@
 //! connection string in the environment. Files, process id and terminal stay as they are.
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{CString, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
@@ -36,6 +36,17 @@ pub(super) fn reveal(connection_string: &str) -> String {
     concealed.unwrap_or_else(|| connection_string.to_owned())
 }
 
+/// Gives the program its name back, where users look for it among the processes: the new start took it from
+/// the path that it was started by.
+pub(super) fn restore_name(name: &str) {
+    if env::var_os(VARIABLE).is_some()
+        && let Ok(name) = CString::new(name)
+    {
+        // Without its name the program works as well.
+        let _ = rustix::thread::set_name(&name);
+    }
+}
+
 fn has_secret(connection_string: &str) -> bool {
     // With one that is wrong the program ends at once.
     let Ok(parameters) = Parameters::parse(connection_string) else { return false };
@@ -43,14 +54,24 @@ fn has_secret(connection_string: &str) -> bool {
     secrets.any(|secret| parameters.non_empty(*secret).is_some())
 }
 
-/// Puts the placeholder in the place of the text wherever an argument ends with it: it may stand alone, or
-/// behind the name of an option.
+/// Puts the placeholder in the place of the text wherever it stands alone, or behind the name of the option.
 fn without(text: &str, arguments: &[OsString]) -> Vec<OsString> {
     let replace = |argument: &OsString| match argument.as_bytes().strip_suffix(text.as_bytes()) {
-        Some(option) => OsString::from_vec([option, PLACEHOLDER.as_bytes()].concat()),
-        None => argument.clone(),
+        Some(option) if option.is_empty() || is_dbname(option) => {
+            OsString::from_vec([option, PLACEHOLDER.as_bytes()].concat())
+        }
+        Some(_) | None => argument.clone(),
     };
     arguments.iter().map(replace).collect()
+}
+
+/// Recognises `--dbname=`, which may be abbreviated, and `-d`, which other options may stand before.
+fn is_dbname(option: &[u8]) -> bool {
+    match option {
+        [b'-', b'-', name @ .., b'='] => !name.is_empty() && b"dbname".starts_with(name),
+        [b'-', .., b'd'] => true,
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -83,7 +104,12 @@ mod tests {
             ("-d|password=secret|-D|x", "-d|***|-D|x"),
             ("-vdpassword=secret", "-vd***"),
             ("--dbname=password=secret|-P", "--dbname=***|-P"),
+            ("--d=password=secret", "--d=***"),
             ("-lpassword=secrets", "-lpassword=secrets"),
+            (
+                "-l|label password=secret|-lpassword=secret",
+                "-l|label password=secret|-lpassword=secret",
+            ),
         ];
         for (typed, expected) in table {
             let arguments: Vec<OsString> = typed.split('|').map(OsString::from).collect();

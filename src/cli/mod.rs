@@ -36,6 +36,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut arguments = arguments.into_iter();
     let program = Program::called(arguments.next().as_deref());
     let arguments: Vec<OsString> = arguments.collect();
+    concealed::restore_name(program.name());
     match interpret(&program, &arguments) {
         Ok(Outcome::Print(text)) => print(&program, &text),
         Ok(Outcome::Basebackup(request)) => {

@@ -67,7 +67,7 @@ pub struct ProgressObject {
     pub tablespaces_total: Option<u64>,
 }
 
-/// How a backup went. What a failed one did not come to know is null.
+/// How a backup went. What only a complete one has is null after a failure.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
     /// Whether there is a backup.

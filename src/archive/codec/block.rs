@@ -10,7 +10,7 @@ use super::{gzip, lz4};
 /// How much of a stream is compressed at once. Large enough that what each block costs (with gzip, reading
 /// the window before it; with LZ4, beginning without one) is a few percent; small enough that a block per
 /// core and what became of it take little memory.
-pub const BLOCK_SIZE: usize = 1 << 20;
+pub const BLOCK_SIZE: usize = 256 << 10;
 
 /// What blocks are compressed to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

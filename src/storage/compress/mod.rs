@@ -19,9 +19,16 @@ use super::error::IoContext as _;
 use crate::archive::codec::BlockFormat;
 use crate::pg::Compression;
 
-/// More threads than this are not started unasked: disks and servers are slower than so many cores, and
-/// each holds a few megabytes.
+/// More threads than this are not started unasked: a server sends no faster than so many cores compress, and
+/// each holds about a megabyte.
 const THREADS_MAX: usize = 16;
+
+/// The same for libzstd's own threads, which are faster and hold several megabytes each.
+const ZSTD_THREADS_MAX: usize = 8;
+
+/// From this level on, each of libzstd's threads holds tens of megabytes, and more with each level. They are
+/// not started unasked.
+const ZSTD_COSTLY_LEVEL: i32 = 10;
 
 /// Takes compressed bytes, in order.
 type Output<'a> = &'a mut dyn FnMut(&[u8]) -> Result<(), StorageError>;
@@ -100,7 +107,9 @@ impl Stage {
             Compression::Gzip { level } => blocks(BlockFormat::Gzip { level }),
             Compression::Lz4 { level } => blocks(BlockFormat::Lz4 { level }),
             Compression::Zstd { level, workers, long_distance } => {
-                let workers = workers.unwrap_or(u32::try_from(threads).unwrap_or(u32::MAX));
+                let is_costly = long_distance || level.is_some_and(|l| l >= ZSTD_COSTLY_LEVEL);
+                let unasked = if is_costly { 0 } else { threads.min(ZSTD_THREADS_MAX) };
+                let workers = workers.unwrap_or(u32::try_from(unasked).unwrap_or(0));
                 ZstdCompressor::new(level, workers, long_distance).map(Stage::Zstd)
             }
         }

@@ -8,12 +8,14 @@ use std::thread::{self, JoinHandle};
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, unbounded};
 
 /// A few threads that turn each `I` into an `O`. Its owner bounds how many are on their way; dropping it
-/// lets the threads end what was handed out, and waits for them.
+/// takes back what no thread has begun, and waits for the rest.
 #[derive(Debug)]
 pub(super) struct Pool<I, O> {
     jobs: Option<Sender<Job<I, O>>>,
     /// Where each result comes from, in the order of the jobs.
     results: VecDeque<Receiver<O>>,
+    /// The threads' end of the queue, to empty it.
+    queue: Receiver<Job<I, O>>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -33,9 +35,10 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     {
         // The owner bounds it.
         let (sender, jobs) = unbounded::<Job<I, O>>();
-        let mut pool = Pool { jobs: Some(sender), results: VecDeque::new(), threads: Vec::new() };
+        let mut pool =
+            Pool { jobs: Some(sender), results: VecDeque::new(), queue: jobs, threads: Vec::new() };
         for _ in 0..threads {
-            let (jobs, mut work) = (jobs.clone(), worker());
+            let (jobs, mut work) = (pool.queue.clone(), worker());
             let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
                 for Job { input, result } in jobs {
                     // Nobody may be there to hear it, when the owner gave up.
@@ -93,6 +96,7 @@ impl<I, O> Pool<I, O> {
     fn join(&mut self) {
         self.results.clear();
         self.jobs = None;
+        self.queue.try_iter().for_each(drop);
         for thread in self.threads.drain(..) {
             if let Err(panic) = thread.join() {
                 resume_unwind(panic);
