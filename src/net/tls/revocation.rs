@@ -14,6 +14,7 @@ use x509_parser::time::ASN1Time;
 
 use super::certificate::{self, Malformed, Signed};
 use super::error::{FileError, TlsError};
+use super::purpose;
 
 /// The lists that were given, in DER.
 #[derive(Debug)]
@@ -82,7 +83,8 @@ fn list_of<'a>(
     let (_, list) = CertificateRevocationList::from_der(der).ok()?;
     let is_current =
         list.last_update() <= now && list.next_update().is_none_or(|next_update| now < next_update);
-    let is_usable = list.issuer().as_raw() == issuer.subject().as_raw()
+    let is_usable = purpose::signs_lists(issuer)
+        && list.issuer().as_raw() == issuer.subject().as_raw()
         && is_current
         && !list.extensions().iter().any(|extension| extension.critical)
         && Signed::parse(der).is_ok_and(|list| list.is_signed_by(issuer.public_key(), algorithms));
