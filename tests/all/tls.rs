@@ -166,6 +166,10 @@ fn each_mode_meets_each_server(installation: Installation) {
         let text = format!("user=anyhow sslmode={mode}");
         without_tls.both(&text, without == "anyhow");
     }
+    // The original reads for ever.
+    let endless = "user=tls sslmode=require sslrootcert=/dev/zero";
+    let reason = "could not read root certificate file \"/dev/zero\": not a plain file";
+    with_tls.refuses(endless, reason);
     with_tls.both("user=local host=@ sslmode=require", false);
     let sockets = with_tls.server.sockets();
     let over_socket = format!("user=local sslmode=verify-full host={}", sockets.display());

@@ -12,6 +12,10 @@ use x509_parser::pem::Pem;
 use x509_parser::signature_algorithm::RsaSsaPssParams;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
+/// The largest file of certificates or keys that is read: those of a whole system have a few hundred
+/// kilobytes.
+pub(super) const FILE_BYTES_MAX: u64 = 4 << 20;
+
 /// Text that is not what it should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("malformed certificate or signature")]

@@ -15,6 +15,10 @@ use x509_parser::time::ASN1Time;
 use super::certificate::{self, Malformed, Signed};
 use super::error::{FileError, TlsError};
 use super::purpose;
+use crate::net::file;
+
+/// The largest file of lists that is read: those of large public authorities have some ten megabytes.
+const LIST_BYTES_MAX: u64 = 64 << 20;
 
 /// The lists that were given, in DER.
 #[derive(Debug)]
@@ -94,7 +98,7 @@ fn list_of<'a>(
 /// Reads the lists of a file; `None` if it is not there.
 fn read(path: &Path) -> Result<Option<Vec<Vec<u8>>>, TlsError> {
     let failed = |error: FileError| error.concerning("certificate revocation list file", path);
-    let text = match fs::read(path) {
+    let text = match file::read(path, LIST_BYTES_MAX) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed(FileError::Io(error))),

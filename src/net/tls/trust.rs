@@ -1,7 +1,6 @@
 //! Whom we trust to sign servers' certificates, and whether they signed one. webpki judges chains; what
 //! it does not accept, but is usual with PostgreSQL and accepted by OpenSSL, is judged here.
 
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,12 +11,13 @@ use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::time::ASN1Time;
 
-use super::certificate::{self, Malformed, Signed};
+use super::certificate::{self, FILE_BYTES_MAX, Malformed, Signed};
 use super::error::{FileError, TlsError};
 use super::names;
 use super::purpose;
 use super::revocation::Revocations;
 use crate::net::conninfo::{RootCertificates, SslMode, TlsOptions};
+use crate::net::file;
 
 /// What stands behind a server's certificate.
 #[derive(Debug)]
@@ -216,7 +216,7 @@ pub(super) fn bad_encoding(Malformed: Malformed) -> Error {
 
 fn read_roots(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let failed = |error: FileError| error.concerning("root certificate file", path);
-    let text = fs::read(path).map_err(|source| failed(FileError::Io(source)))?;
+    let text = file::read(path, FILE_BYTES_MAX).map_err(|source| failed(FileError::Io(source)))?;
     match certificate::certificates(&text) {
         Ok(certificates) if certificates.is_empty() => {
             Err(failed(FileError::Nothing("no certificate or crl found")))
