@@ -53,3 +53,35 @@ fn key_may(certificate: &X509Certificate<'_>, purpose: impl Fn(&KeyUsage) -> boo
     let usage = certificate.key_usage();
     usage.is_ok_and(|usage| usage.is_none_or(|usage| purpose(usage.value)))
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::KeyUsagePurpose as P;
+    use rcgen::{CertificateParams, KeyPair};
+
+    use super::*;
+    use crate::net::tls::certificate;
+
+    #[test]
+    fn keys_have_the_purposes_that_they_name() {
+        // Whether it is for servers, for certificates, for lists.
+        let table = [
+            (vec![], (true, false, true)),
+            (vec![P::DigitalSignature], (true, false, false)),
+            (vec![P::KeyEncipherment], (true, false, false)),
+            (vec![P::KeyAgreement], (true, false, false)),
+            (vec![P::ContentCommitment], (false, false, false)),
+            (vec![P::KeyCertSign], (false, true, false)),
+            (vec![P::CrlSign, P::DigitalSignature], (true, false, true)),
+        ];
+        for (key_usages, expected) in table {
+            let key = KeyPair::generate().expect("a key");
+            let mut parameters = CertificateParams::default();
+            parameters.key_usages = key_usages;
+            let made = parameters.self_signed(&key).expect("a certificate");
+            let read = certificate::parse(made.der()).expect("a certificate");
+            let purposes = (serves_servers(&read), signs_certificates(&read), signs_lists(&read));
+            assert_eq!(purposes, expected, "{:?}", parameters.key_usages);
+        }
+    }
+}
