@@ -9,6 +9,7 @@ mod connect;
 mod connection;
 pub mod conninfo;
 mod error;
+mod file;
 pub mod gss;
 pub mod passfile;
 pub mod service;

@@ -1,14 +1,12 @@
 //! Password files: lines of `host:port:database:user:password`. Follows `passwordFromFile` of
 //! libpq's `fe-connect.c`.
 
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
-
 use super::conninfo::{ConnectOptions, Host, HostKind, Password};
+use super::file::PlainFile;
 
 /// The largest file that is read: thousands of entries with passwords that are long tokens.
 const FILE_BYTES_MAX: u64 = 4 << 20;
@@ -82,26 +80,24 @@ impl<'a> Entry<'a> {
 /// # Errors
 /// With a warning if the file is ignored.
 pub fn read(path: &Path) -> Result<Vec<u8>, PassfileWarning> {
-    // Without NONBLOCK, a pipe would block until someone writes to it.
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let Ok(file) = rustix::fs::open(path, flags, Mode::empty()).map(File::from) else {
-        return Ok(Vec::new());
+    let file = match PlainFile::open(path) {
+        Ok(file) => file,
+        Err(error) => {
+            return match error.kind() {
+                ErrorKind::IsADirectory | ErrorKind::InvalidInput => {
+                    Err(PassfileWarning::NotPlain(path.to_owned()))
+                }
+                _ => Ok(Vec::new()),
+            };
+        }
     };
-    let failed = |source| PassfileWarning::Read { path: path.to_owned(), source };
-    let metadata = file.metadata().map_err(failed)?;
-    if !metadata.is_file() {
-        return Err(PassfileWarning::NotPlain(path.to_owned()));
-    }
-    if metadata.mode() & GROUP_AND_OTHERS != 0 {
+    if file.metadata.mode() & GROUP_AND_OTHERS != 0 {
         return Err(PassfileWarning::Accessible(path.to_owned()));
     }
-    if metadata.len() > FILE_BYTES_MAX {
-        return Err(PassfileWarning::TooLarge(path.to_owned()));
-    }
-    let mut contents = Vec::new();
-    // The file may grow while it is read; what was added is not worth waiting for.
-    file.take(FILE_BYTES_MAX).read_to_end(&mut contents).map_err(failed)?;
-    Ok(contents)
+    file.read(FILE_BYTES_MAX).map_err(|source| match source.kind() {
+        ErrorKind::FileTooLarge => PassfileWarning::TooLarge(path.to_owned()),
+        _ => PassfileWarning::Read { path: path.to_owned(), source },
+    })
 }
 
 /// Finds the password in the first line that matches. An empty one is found, too.

@@ -1,10 +1,10 @@
 //! Reading service files. What is in them is read by [`Service::find`].
 
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::ErrorKind;
 use std::path::Path;
 
 use super::conninfo::{ConnectionArguments, ConninfoError, Environment, Parameters, Service};
+use super::file;
 
 /// The largest file that is read: tens of thousands of services.
 const FILE_BYTES_MAX: u64 = 4 << 20;
@@ -34,20 +34,18 @@ fn definition(service: &Service) -> Result<Parameters, ConninfoError> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, ConninfoError> {
-    let not_found = |_| ConninfoError::ServiceFileNotFound(path.to_owned());
-    let file = File::open(path).map_err(not_found)?;
-    let mut contents = Vec::new();
-    match file.take(FILE_BYTES_MAX + 1).read_to_end(&mut contents) {
-        // Like libpq, find nothing in a directory.
-        Err(error) if error.kind() == io::ErrorKind::IsADirectory => return Ok(Vec::new()),
-        Err(error) => return Err(not_found(error)),
-        Ok(_) => {}
+    match file::read(path, FILE_BYTES_MAX) {
+        Ok(contents) => Ok(contents),
+        Err(error) => match error.kind() {
+            // Like libpq, find nothing in a directory, nor in /dev/null.
+            ErrorKind::IsADirectory | ErrorKind::InvalidInput => Ok(Vec::new()),
+            ErrorKind::FileTooLarge => {
+                let path = path.to_owned();
+                Err(ConninfoError::ServiceFileTooLarge { path, max_bytes: FILE_BYTES_MAX })
+            }
+            _ => Err(ConninfoError::ServiceFileNotFound(path.to_owned())),
+        },
     }
-    if contents.len() as u64 > FILE_BYTES_MAX {
-        let path = path.to_owned();
-        return Err(ConninfoError::ServiceFileTooLarge { path, max_bytes: FILE_BYTES_MAX });
-    }
-    Ok(contents)
 }
 
 #[cfg(test)]

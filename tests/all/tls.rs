@@ -4,7 +4,12 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 
-use crate::support::authority::{Authority, Issued, certificate, pem, self_signed};
+use rcgen::{
+    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa,
+    KeyUsagePurpose, NameConstraints,
+};
+
+use crate::support::authority::{Authority, Issued, authority, certificate, pem, self_signed};
 use crate::support::client::Client;
 use crate::support::installation::Installation;
 use crate::support::scratch::Scratch;
@@ -13,6 +18,8 @@ use crate::support::verify::{Wal, verify};
 
 on_servers!(each_mode_meets_each_server: pg13 pg18);
 on_servers!(server_certificates_are_judged: pg18);
+on_servers!(server_certificates_need_issuers_that_may_sign: pg18);
+on_servers!(server_certificates_keep_within_name_constraints: pg18);
 on_servers!(revoked_certificates_are_refused: pg18);
 on_servers!(client_certificates_are_shown: pg13 pg18);
 on_servers!(scram_is_bound_to_the_session: pg13 pg15 pg18);
@@ -159,6 +166,10 @@ fn each_mode_meets_each_server(installation: Installation) {
         let text = format!("user=anyhow sslmode={mode}");
         without_tls.both(&text, without == "anyhow");
     }
+    // The original reads for ever.
+    let endless = "user=tls sslmode=require sslrootcert=/dev/zero";
+    let reason = "could not read root certificate file \"/dev/zero\": not a plain file";
+    with_tls.refuses(endless, reason);
     with_tls.both("user=local host=@ sslmode=require", false);
     let sockets = with_tls.server.sockets();
     let over_socket = format!("user=local sslmode=verify-full host={}", sockets.display());
@@ -176,12 +187,16 @@ fn server_certificates_are_judged(installation: Installation) {
     let mut early = certificate("localhost", &["localhost"]);
     early.not_before = rcgen::date_time_ymd(2099, 1, 1);
     let mut own_authority = certificate("localhost", &["localhost"]);
-    own_authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    own_authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let mut for_clients = certificate("localhost", &["localhost"]);
+    for_clients.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    let alone_for_clients = self_signed(&for_clients);
+    let mut for_anything = for_clients.clone();
+    for_anything.extended_key_usages = vec![ExtendedKeyUsagePurpose::Any];
     let alone = self_signed(&certificate("localhost", &["localhost"]));
     let alone_authority = self_signed(&own_authority);
     let both = root.pem() + &between.pem();
-    // The server's certificate, the trusted ones, and which of the verifying modes accept it.
-    let table: [(&str, Issued, String, &str); 15] = [
+    let table = [
         ("signed", root.server(), root.pem(), "verify-ca verify-full"),
         ("by another", Authority::root("another").server(), root.pem(), ""),
         ("other name", root.sign(certificate("a", &["b", "c"]), 1), root.pem(), "verify-ca"),
@@ -207,9 +222,64 @@ fn server_certificates_are_judged(installation: Installation) {
         ),
         ("signed authority", root.sign(own_authority, 1), root.pem(), "verify-ca verify-full"),
         ("version 1", root.sign_version_1("localhost"), root.pem(), "verify-ca verify-full"),
+        ("for clients", root.sign(for_clients.clone(), 1), root.pem(), ""),
+        ("for anything", root.sign(for_anything, 1), root.pem(), ""),
+        ("self-signed for clients", alone_for_clients.clone(), alone_for_clients.certificate, ""),
     ];
+    judge(installation, table);
+}
+
+fn server_certificates_need_issuers_that_may_sign(installation: Installation) {
+    let root = Authority::root("root");
+    let with = |is_ca: IsCa, usage: Option<KeyUsagePurpose>| {
+        let mut parameters = authority("limited");
+        parameters.is_ca = is_ca;
+        parameters.key_usages = usage.into_iter().collect();
+        parameters
+    };
+    let anybody = || IsCa::Ca(BasicConstraints::Unconstrained);
+    let mut for_clients = authority("limited");
+    for_clients.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    let both = "verify-ca verify-full";
+    let roots = [
+        ("root that is none", with(IsCa::ExplicitNoCa, None), ""),
+        ("root that does not say", with(IsCa::NoCa, None), ""),
+        ("root by its key", with(IsCa::NoCa, Some(KeyUsagePurpose::KeyCertSign)), both),
+        ("root for lists", with(anybody(), Some(KeyUsagePurpose::CrlSign)), ""),
+        ("root for certificates", with(anybody(), Some(KeyUsagePurpose::KeyCertSign)), both),
+        ("root for clients", for_clients.clone(), ""),
+    ];
+    let by_root = |(what, parameters, accepting): (&'static str, CertificateParams, _)| {
+        let root = Authority::with(parameters);
+        (what, root.server(), root.pem(), accepting)
+    };
+    let between = [
+        ("another that is none", with(IsCa::ExplicitNoCa, None), ""),
+        ("another by its key", with(IsCa::NoCa, Some(KeyUsagePurpose::KeyCertSign)), ""),
+        ("another for lists", with(anybody(), Some(KeyUsagePurpose::CrlSign)), ""),
+        ("another for certificates", with(anybody(), Some(KeyUsagePurpose::KeyCertSign)), both),
+        ("another for clients", for_clients, ""),
+    ];
+    let by_another = |(what, parameters, accepting): (&'static str, CertificateParams, _)| {
+        let between = root.intermediate_with(parameters);
+        (what, between.server(), root.pem() + &between.pem(), accepting)
+    };
+    let last = Authority::with(with(IsCa::Ca(BasicConstraints::Constrained(0)), None));
+    let between = between.map(by_another).into_iter();
+    let beyond = last.intermediate("beyond");
+    let beyond = ("too long", beyond.server(), last.pem() + &beyond.pem(), "");
+    judge(installation, roots.map(by_root).into_iter().chain(between).chain([beyond]));
+}
+
+/// Tries the verifying modes: what the case is, the server's certificate, the trusted ones, and which
+/// modes accept it.
+fn judge<'a>(
+    installation: Installation,
+    table: impl IntoIterator<Item = (&'a str, Issued, String, &'a str)>,
+) {
+    let clients = Authority::root("clients");
     for (what, certificate, trusted, accepting) in table {
-        let rig = Rig::new(installation, &certificate, &root);
+        let rig = Rig::new(installation, &certificate, &clients);
         rig.file("root.crt", &trusted);
         // Shown if the test fails.
         println!("{what}");
@@ -218,6 +288,35 @@ fn server_certificates_are_judged(installation: Installation) {
             rig.both(&text, accepting.split(' ').any(|name| name == mode));
         }
         rig.both("user=tls sslmode=require ssl_max_protocol_version=TLSv1.2", true);
+    }
+}
+
+fn server_certificates_keep_within_name_constraints(installation: Installation) {
+    let root = Authority::root("root");
+    let within = |domain: &str| vec![GeneralSubtree::DnsName(domain.to_owned())];
+    let mut parameters = authority("limited");
+    parameters.name_constraints = Some(NameConstraints {
+        permitted_subtrees: within("corp.example"),
+        excluded_subtrees: within("secret.corp.example"),
+    });
+    let limited = root.intermediate_with(parameters);
+    // The common name, the alternative names, the host.
+    let table: [(&str, &[&str], &str, bool); 6] = [
+        ("db.corp.example", &[], "db.corp.example", true),
+        ("db.other.example", &[], "db.other.example", false),
+        ("db.evilcorp.example", &[], "db.evilcorp.example", false),
+        ("db.secret.corp.example", &[], "db.secret.corp.example", false),
+        ("db.other.example", &["db.corp.example"], "db.corp.example", true),
+        ("db.corp.example", &["db.other.example"], "db.other.example", false),
+    ];
+    for (common_name, names, host, is_accepted) in table {
+        let certificate = limited.sign(certificate(common_name, names), 1);
+        let rig = Rig::new(installation, &certificate, &root);
+        rig.file("root.crt", &(root.pem() + &limited.pem()));
+        for mode in ["verify-ca", "verify-full"] {
+            let text = format!("user=tls sslmode={mode} sslrootcert=@/root.crt");
+            rig.both(&format!("{text} hostaddr=127.0.0.1 host={host}"), is_accepted);
+        }
     }
 }
 
@@ -248,6 +347,14 @@ fn revoked_certificates_are_refused(installation: Installation) {
     rig.both(&format!("{mode} sslcrldir=@/lists"), false);
     fs::write(directory.join("0badcafe.r0"), root.revoke(&[&revoked], 2100)).unwrap();
     rig.both(&format!("{mode} sslcrldir=@/lists"), false);
+    let mut parameters = authority("root");
+    parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    let limited = root.with_same_key(parameters);
+    let rig = Rig::new(installation, &limited.server(), &root);
+    rig.file("root.crt", &limited.pem());
+    rig.file("limited.crl", &root.revoke(&[], 2100));
+    rig.both(mode, true);
+    rig.both(&format!("{mode} sslcrl=@/limited.crl"), false);
     // The original goes on without a list that it cannot read.
     rig.file("garbage.crl", "garbage");
     rig.refuses(&format!("{mode} sslcrl=@/garbage.crl"), "no certificate or crl found");

@@ -12,6 +12,10 @@ use x509_parser::pem::Pem;
 use x509_parser::signature_algorithm::RsaSsaPssParams;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
+/// The largest file of certificates or keys that is read: those of a whole system have a few hundred
+/// kilobytes.
+pub(super) const FILE_BYTES_MAX: u64 = 4 << 20;
+
 /// Text that is not what it should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("malformed certificate or signature")]
@@ -153,3 +157,37 @@ const HASHES: [(&[&str], Hash); 4] = [
         Sha224::digest(bytes).to_vec()
     }),
 ];
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair};
+
+    use super::*;
+
+    #[test]
+    fn end_points_are_hashed_as_the_signature_is() {
+        let sha256: Hash = |bytes| Sha256::digest(bytes).to_vec();
+        let sha384: Hash = |bytes| Sha384::digest(bytes).to_vec();
+        let sha512: Hash = |bytes| Sha512::digest(bytes).to_vec();
+        let table = [
+            (&rcgen::PKCS_ECDSA_P256_SHA256, Some(sha256)),
+            (&rcgen::PKCS_ECDSA_P384_SHA384, Some(sha384)),
+            (&rcgen::PKCS_ECDSA_P521_SHA512, Some(sha512)),
+            (&rcgen::PKCS_RSA_SHA256, Some(sha256)),
+            (&rcgen::PKCS_RSA_SHA384, Some(sha384)),
+            (&rcgen::PKCS_RSA_SHA512, Some(sha512)),
+            (&rcgen::PKCS_ED25519, None),
+        ];
+        for (algorithm, hash) in table {
+            let key = KeyPair::generate_for(algorithm).expect("a key");
+            let certificate =
+                CertificateParams::default().self_signed(&key).expect("a certificate");
+            let der = certificate.der();
+            let expected = hash.map(|hash| hash(der));
+            let expected = expected.ok_or("could not find digest for NID UNDEF".to_owned());
+            assert_eq!(end_point(der), expected, "{algorithm:?}");
+        }
+        let unknown = "could not determine server certificate signature algorithm";
+        assert_eq!(end_point(b"garbage"), Err(unknown.to_owned()));
+    }
+}

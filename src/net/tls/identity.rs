@@ -16,9 +16,10 @@ use rustls::sign::{CertifiedKey, SigningKey};
 use x509_parser::asn1_rs::FromDer as _;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
-use super::certificate::{self, Malformed};
+use super::certificate::{self, FILE_BYTES_MAX, Malformed};
 use super::error::{FileError, TlsError};
 use crate::net::conninfo::{ClientCertificate, Password, TlsOptions};
+use crate::net::file;
 use crate::protocol::PolicyError;
 
 /// The labels of keys in PEM, and the one of an encrypted key.
@@ -80,7 +81,7 @@ fn read_certificates(path: &Path) -> Result<Option<Vec<CertificateDer<'static>>>
         };
     }
     let failed = |error: FileError| error.concerning(KIND, path);
-    let text = fs::read(path).map_err(|source| failed(FileError::Io(source)))?;
+    let text = file::read(path, FILE_BYTES_MAX).map_err(|source| failed(FileError::Io(source)))?;
     match certificate::certificates(&text) {
         Ok(chain) if chain.is_empty() => Err(failed(FileError::Nothing("no start line"))),
         Ok(chain) => Ok(Some(chain)),
@@ -100,7 +101,8 @@ fn certified_key(
     })?;
     check_key_file(path, &metadata)?;
     let failed = |error| file_error("load", "private key file", path, error);
-    let contents = fs::read(path).map_err(|source| failed(FileError::Io(source)))?;
+    let contents =
+        file::read(path, FILE_BYTES_MAX).map_err(|source| failed(FileError::Io(source)))?;
     let key = parse_key(&contents, options.key_password.as_ref()).map_err(failed)?;
     let key = keys.load_private_key(key).map_err(|error| failed(FileError::Unsupported(error)))?;
     match compare(key.as_ref(), &chain) {

@@ -2,13 +2,15 @@
 //! `PQconnectPoll` (`fe-connect.c`) of libpq 18.
 //!
 //! In reading order: `request` asks the server, `handshake` begins the session; `identity` is our
-//! certificate; `verifier` judges the server's, with `trust`, `revocation` and `names`.
+//! certificate; `verifier` judges the server's, with `trust`, `purpose`, `revocation` and
+//! `names`.
 
 mod certificate;
 mod error;
 mod identity;
 mod key_log;
 mod names;
+mod purpose;
 mod revocation;
 mod stream;
 mod trust;

@@ -5,7 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::GeneralName;
+use x509_parser::extensions::{GeneralName, GeneralSubtree};
 
 /// The tag of a `dNSName` among the general names (RFC 5280, 4.2.1.6).
 const TAG_DNS_NAME: u32 = 2;
@@ -58,20 +58,64 @@ enum Name<'a> {
     Address(&'a [u8]),
 }
 
+/// Says whether an issuer's name constraints allow a certificate's common names, if these stand for a
+/// host as there is no DNS name. webpki looks at the other names. Follows `check_name_constraints`
+/// (OpenSSL 3, `crypto/x509/x509_vfy.c`), but for names of one label too.
+pub(super) fn may_vouch(issuer: &X509Certificate<'_>, certificate: &X509Certificate<'_>) -> bool {
+    let constraints = match issuer.name_constraints() {
+        Ok(Some(constraints)) => constraints.value,
+        Ok(None) => return true,
+        Err(_) => return false,
+    };
+    if alternatives(certificate).any(|name| matches!(name, Name::Dns(_))) {
+        return true;
+    }
+    let permitted = domains(constraints.permitted_subtrees.as_deref());
+    let excluded = domains(constraints.excluded_subtrees.as_deref());
+    certificate.subject().iter_common_name().all(|name| {
+        let is_within = |domain: &&str| is_within(name.attr_value().data, domain.as_bytes());
+        (permitted.is_empty() || permitted.iter().any(is_within)) && !excluded.iter().any(is_within)
+    })
+}
+
+/// Lists the domains among the subtrees of name constraints.
+fn domains<'a>(subtrees: Option<&'a [GeneralSubtree<'a>]>) -> Vec<&'a str> {
+    let domain = |subtree: &'a GeneralSubtree<'a>| match &subtree.base {
+        GeneralName::DNSName(domain) => Some(*domain),
+        _ => None,
+    };
+    subtrees.unwrap_or_default().iter().filter_map(domain).collect()
+}
+
+/// Says whether a name is in a domain (RFC 5280, 4.2.1.10). One that begins with a dot is without the
+/// name itself, the empty one has all.
+fn is_within(name: &[u8], domain: &[u8]) -> bool {
+    let Some((before, end)) = name.len().checked_sub(domain.len()).map(|at| name.split_at(at))
+    else {
+        return false;
+    };
+    let is_whole = before.is_empty() || domain.is_empty() || domain.starts_with(b".");
+    end.eq_ignore_ascii_case(domain) && (is_whole || before.ends_with(b"."))
+}
+
 /// Checks that a certificate is for a host.
 pub(super) fn check(certificate: &X509Certificate<'_>, host: &str) -> Result<(), NameError> {
+    let alternatives = alternatives(certificate).collect();
+    let mut common_names = certificate.subject().iter_common_name();
+    let common_name = common_names.next().map(|name| name.attr_value().data);
+    Names { alternatives, common_name }.check(host)
+}
+
+/// Lists the names of hosts besides the common name.
+fn alternatives<'a>(certificate: &'a X509Certificate<'_>) -> impl Iterator<Item = Name<'a>> {
     let extension = certificate.subject_alternative_name().ok().flatten();
     let general_names = extension.map(|extension| extension.value.general_names.as_slice());
-    let alternatives = general_names.unwrap_or_default().iter().filter_map(|name| match name {
+    general_names.unwrap_or_default().iter().filter_map(|name| match name {
         GeneralName::DNSName(name) => Some(Name::Dns(name.as_bytes())),
         GeneralName::Invalid(tag, bytes) if tag.0 == TAG_DNS_NAME => Some(Name::Dns(bytes)),
         GeneralName::IPAddress(bytes) => Some(Name::Address(bytes)),
         _ => None,
-    });
-    let alternatives = alternatives.collect();
-    let mut common_names = certificate.subject().iter_common_name();
-    let common_name = common_names.next().map(|name| name.attr_value().data);
-    Names { alternatives, common_name }.check(host)
+    })
 }
 
 impl Names<'_> {
@@ -167,6 +211,24 @@ mod tests {
         ];
         for (pattern, host, matches) in table {
             assert_eq!(is_wildcard_for(pattern.as_bytes(), host.as_bytes()), matches, "{pattern}");
+        }
+    }
+
+    #[test]
+    fn domains_end_names_at_a_dot() {
+        let table = [
+            ("db.example.org", "example.org", true),
+            ("DB.Example.org", "eXample.ORG", true),
+            ("example.org", "example.org", true),
+            ("example.org", ".example.org", false),
+            ("db.example.org", ".example.org", true),
+            ("badexample.org", "example.org", false),
+            ("org", "example.org", false),
+            ("db", "", true),
+            ("", "", true),
+        ];
+        for (name, domain, expected) in table {
+            assert_eq!(is_within(name.as_bytes(), domain.as_bytes()), expected, "{name} {domain}");
         }
     }
 

@@ -14,6 +14,11 @@ use x509_parser::time::ASN1Time;
 
 use super::certificate::{self, Malformed, Signed};
 use super::error::{FileError, TlsError};
+use super::purpose;
+use crate::net::file;
+
+/// The largest file of lists that is read: those of large public authorities have some ten megabytes.
+const LIST_BYTES_MAX: u64 = 64 << 20;
 
 /// The lists that were given, in DER.
 #[derive(Debug)]
@@ -82,7 +87,8 @@ fn list_of<'a>(
     let (_, list) = CertificateRevocationList::from_der(der).ok()?;
     let is_current =
         list.last_update() <= now && list.next_update().is_none_or(|next_update| now < next_update);
-    let is_usable = list.issuer().as_raw() == issuer.subject().as_raw()
+    let is_usable = purpose::signs_lists(issuer)
+        && list.issuer().as_raw() == issuer.subject().as_raw()
         && is_current
         && !list.extensions().iter().any(|extension| extension.critical)
         && Signed::parse(der).is_ok_and(|list| list.is_signed_by(issuer.public_key(), algorithms));
@@ -92,7 +98,7 @@ fn list_of<'a>(
 /// Reads the lists of a file; `None` if it is not there.
 fn read(path: &Path) -> Result<Option<Vec<Vec<u8>>>, TlsError> {
     let failed = |error: FileError| error.concerning("certificate revocation list file", path);
-    let text = match fs::read(path) {
+    let text = match file::read(path, LIST_BYTES_MAX) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed(FileError::Io(error))),

@@ -1,8 +1,8 @@
 //! Whom we trust to sign servers' certificates, and whether they signed one. webpki judges chains; what
 //! it does not accept, but is usual with PostgreSQL and accepted by OpenSSL, is judged here.
 
-use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
@@ -11,10 +11,13 @@ use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::time::ASN1Time;
 
-use super::certificate::{self, Malformed, Signed};
+use super::certificate::{self, FILE_BYTES_MAX, Malformed, Signed};
 use super::error::{FileError, TlsError};
+use super::names;
+use super::purpose;
 use super::revocation::Revocations;
 use crate::net::conninfo::{RootCertificates, SslMode, TlsOptions};
+use crate::net::file;
 
 /// What stands behind a server's certificate.
 #[derive(Debug)]
@@ -25,10 +28,12 @@ pub(super) struct Authorities {
     revocations: Option<Revocations>,
 }
 
+/// A certificate of the file that nobody else signed. It is good for the server that shows it.
 #[derive(Debug)]
 struct Root {
     certificate: CertificateDer<'static>,
-    anchor: TrustAnchor<'static>,
+    /// `None` if it may not sign others.
+    anchor: Option<TrustAnchor<'static>>,
 }
 
 /// A certificate that OpenSSL may accept and we do not.
@@ -68,14 +73,15 @@ impl Authorities {
 
     /// Adds a certificate. One that cannot be read can sign nothing.
     fn add(&mut self, certificate: CertificateDer<'static>) {
-        let is_root = certificate::parse(&certificate)
-            .is_ok_and(|parsed| parsed.subject().as_raw() == parsed.issuer().as_raw());
-        if !is_root {
-            self.intermediates.push(certificate);
-        } else if let Ok(anchor) = anchor_from_trusted_cert(&certificate) {
-            let anchor = anchor.to_owned();
-            self.roots.push(Root { certificate, anchor });
+        let Ok(parsed) = certificate::parse(&certificate) else { return };
+        if parsed.subject().as_raw() != parsed.issuer().as_raw() {
+            return self.intermediates.push(certificate);
         }
+        let anchor = purpose::signs_certificates(&parsed)
+            .then(|| anchor_from_trusted_cert(&certificate).ok())
+            .flatten()
+            .map(|anchor| anchor.to_owned());
+        self.roots.push(Root { certificate, anchor });
     }
 
     /// Verifies a server's certificate.
@@ -94,9 +100,13 @@ impl Authorities {
             Some(_) => vec![leaf.clone().into_owned()],
             None => self.chain(&roots, leaf, sent, now, time, algorithms)?,
         };
-        let Some(revocations) = &self.revocations else { return Ok(()) };
         let chain: Result<Vec<_>, _> = chain.iter().map(|der| certificate::parse(der)).collect();
-        revocations.check(&chain.map_err(bad_encoding)?, time, algorithms)
+        let chain = chain.map_err(bad_encoding)?;
+        check_chain(&chain)?;
+        match &self.revocations {
+            Some(revocations) => revocations.check(&chain, time, algorithms),
+            None => Ok(()),
+        }
     }
 
     /// Returns the certificates from the server's to a root's.
@@ -109,8 +119,13 @@ impl Authorities {
         time: ASN1Time,
         algorithms: &WebPkiSupportedAlgorithms,
     ) -> Result<Vec<CertificateDer<'static>>, Error> {
-        let anchors: Vec<_> = roots.iter().map(|root| root.anchor.clone()).collect();
-        let intermediates: Vec<_> = sent.iter().chain(&self.intermediates).cloned().collect();
+        let anchors: Vec<_> = roots.iter().filter_map(|root| root.anchor.clone()).collect();
+        // webpki does not ask what the keys of issuers are for.
+        let may_sign = |der: &&CertificateDer<'_>| {
+            certificate::parse(der).is_ok_and(|parsed| purpose::signs_certificates(&parsed))
+        };
+        let intermediates = sent.iter().chain(&self.intermediates).filter(may_sign).cloned();
+        let intermediates: Vec<_> = intermediates.collect();
         let end_entity = EndEntityCert::try_from(leaf);
         let path = end_entity.as_ref().map_err(Clone::clone).and_then(|end_entity| {
             let usage = KeyUsage::server_auth();
@@ -121,7 +136,7 @@ impl Authorities {
             Ok(path) => {
                 let anchor = path.anchor();
                 let between = path.intermediate_certificates().map(|c| c.der().into_owned());
-                let root = roots.iter().find(|root| root.anchor == *anchor);
+                let root = roots.iter().find(|root| root.anchor.as_ref() == Some(anchor));
                 Ok(std::iter::once(leaf.clone().into_owned())
                     .chain(between)
                     .chain(root.map(|root| root.certificate.clone()))
@@ -139,6 +154,22 @@ impl Root {
     /// OpenSSL wants roots to be valid too; webpki does not ask.
     fn is_valid_at(&self, time: ASN1Time) -> bool {
         certificate::parse(&self.certificate).is_ok_and(|root| root.validity().is_valid_at(time))
+    }
+}
+
+/// Checks what webpki does not ask: what the server's certificate is for, whether its common name is one
+/// that its issuers may vouch for, and how long a chain the root allows.
+fn check_chain(chain: &[X509Certificate<'_>]) -> Result<(), CertificateError> {
+    let Some((leaf, issuers)) = chain.split_first() else { return Ok(()) };
+    if !purpose::serves_servers(leaf) {
+        return Err(CertificateError::InvalidPurpose);
+    }
+    let is_allowed_by = |issuer: &X509Certificate<'_>| names::may_vouch(issuer, leaf);
+    let count = issuers.len().saturating_sub(1);
+    let is_short = issuers.last().is_none_or(|root| purpose::allows_between(root, count));
+    match is_short && issuers.iter().all(is_allowed_by) {
+        true => Ok(()),
+        false => Err(CertificateError::ApplicationVerificationFailure),
     }
 }
 
@@ -160,26 +191,12 @@ fn unusual_chain(
         root.subject().as_raw() == parsed.issuer().as_raw()
             && signed.is_signed_by(root.public_key(), algorithms)
     };
-    let issuer = roots
+    roots
         .iter()
-        .filter(|root| root.anchor.name_constraints.is_none())
-        .find(|root| certificate::parse(&root.certificate).is_ok_and(|root| signs(&root)));
-    match issuer {
-        Some(root) if serves_servers(&parsed) => {
-            Ok(vec![leaf.clone().into_owned(), root.certificate.clone()])
-        }
-        Some(_) => Err(CertificateError::InvalidPurpose.into()),
-        None => Err(CertificateError::Other(OtherError(std::sync::Arc::new(Unusual))).into()),
-    }
-}
-
-/// Says whether a certificate, if it says what it is for, is for servers.
-fn serves_servers(certificate: &X509Certificate<'_>) -> bool {
-    match certificate.extended_key_usage() {
-        Ok(Some(usage)) => usage.value.any || usage.value.server_auth,
-        Ok(None) => true,
-        Err(_) => false,
-    }
+        .filter(|root| root.anchor.as_ref().is_some_and(|anchor| anchor.name_constraints.is_none()))
+        .find(|root| certificate::parse(&root.certificate).is_ok_and(|root| signs(&root)))
+        .map(|root| vec![leaf.clone().into_owned(), root.certificate.clone()])
+        .ok_or_else(|| CertificateError::Other(OtherError(Arc::new(Unusual))).into())
 }
 
 fn error_of(error: &webpki::Error) -> CertificateError {
@@ -199,7 +216,7 @@ pub(super) fn bad_encoding(Malformed: Malformed) -> Error {
 
 fn read_roots(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let failed = |error: FileError| error.concerning("root certificate file", path);
-    let text = fs::read(path).map_err(|source| failed(FileError::Io(source)))?;
+    let text = file::read(path, FILE_BYTES_MAX).map_err(|source| failed(FileError::Io(source)))?;
     match certificate::certificates(&text) {
         Ok(certificates) if certificates.is_empty() => {
             Err(failed(FileError::Nothing("no certificate or crl found")))

@@ -37,7 +37,7 @@ pub fn certificate(common_name: &str, names: &[&str]) -> CertificateParams {
 }
 
 /// Returns the parameters of an authority's certificate.
-fn authority(name: &str) -> CertificateParams {
+pub fn authority(name: &str) -> CertificateParams {
     let mut parameters = certificate(name, &[]);
     parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     parameters
@@ -53,16 +53,30 @@ pub fn self_signed(parameters: &CertificateParams) -> Issued {
 impl Authority {
     /// Makes one that nobody stands behind.
     pub fn root(name: &str) -> Self {
+        Self::with(authority(name))
+    }
+
+    /// Makes one that nobody stands behind, who need not be allowed to sign.
+    pub fn with(parameters: CertificateParams) -> Self {
         let key = KeyPair::generate().unwrap();
-        Authority { issuer: CertifiedIssuer::self_signed(authority(name), key).unwrap() }
+        Authority { issuer: CertifiedIssuer::self_signed(parameters, key).unwrap() }
+    }
+
+    /// Makes one that nobody stands behind, with this one's key.
+    pub fn with_same_key(&self, parameters: CertificateParams) -> Self {
+        let key = KeyPair::from_pem(&self.issuer.key().serialize_pem()).unwrap();
+        Authority { issuer: CertifiedIssuer::self_signed(parameters, key).unwrap() }
     }
 
     /// Makes one that this one stands behind.
     pub fn intermediate(&self, name: &str) -> Self {
+        self.intermediate_with(authority(name))
+    }
+
+    /// Makes one that this one stands behind, who need not be allowed to sign.
+    pub fn intermediate_with(&self, parameters: CertificateParams) -> Self {
         let key = KeyPair::generate().unwrap();
-        Authority {
-            issuer: CertifiedIssuer::signed_by(authority(name), key, &self.issuer).unwrap(),
-        }
+        Authority { issuer: CertifiedIssuer::signed_by(parameters, key, &self.issuer).unwrap() }
     }
 
     /// Returns its own certificate, in PEM.
