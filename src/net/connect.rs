@@ -120,7 +120,7 @@ impl Search<'_> {
         };
         match checked {
             Ok(()) => {
-                let host = reached(candidate.host, address, self.options.load_balance_hosts);
+                let host = reached(candidate.host, address);
                 Ok(connection.with_origin(host, candidate.passfile.clone()))
             }
             Err(wrong) => {
@@ -131,17 +131,14 @@ impl Search<'_> {
     }
 }
 
-/// Names the server that was reached so that one more connection goes there, too.
-fn reached(host: &Host, address: &Address, balance: LoadBalanceHosts) -> Host {
-    let mut reached = host.clone();
-    // In a fixed order, the first address that answers stays the same.
-    if let (HostKind::Tcp { address: fixed, .. }, Address::Tcp { address, .. }) =
-        (&mut reached.kind, address)
-        && balance == LoadBalanceHosts::Random
-    {
-        *fixed = Some(address.ip());
-    }
-    reached
+/// Names the server that was reached so that one more connection goes there, too: the name may have
+/// several addresses, given in another order each time.
+fn reached(host: &Host, address: &Address) -> Host {
+    let reached = match address {
+        Address::Socket(_) => None,
+        Address::Tcp { address, .. } => Some(*address),
+    };
+    Host { reached, ..host.clone() }
 }
 
 /// Puts the servers, or the addresses of one, into the order in which they are tried.
@@ -174,6 +171,9 @@ async fn addresses(host: &Host) -> io::Result<Vec<Address>> {
         return Ok(vec![Address::Tcp { shown, name: name.clone(), address }]);
     }
     let tcp = |address| Address::Tcp { shown: name.clone(), name: name.clone(), address };
+    if let Some(address) = host.reached {
+        return Ok(vec![tcp(address)]);
+    }
     let found: Vec<_> = lookup_host((name.as_str(), host.port)).await?.map(tcp).collect();
     if found.is_empty() {
         return Err(io::Error::new(io::ErrorKind::NotFound, "Name or service not known"));
@@ -239,15 +239,17 @@ mod tests {
         }
     }
 
-    #[test]
-    fn random_order_lasts_for_the_next_connection() {
-        let options = options("host=h port=6");
+    #[tokio::test]
+    async fn one_more_connection_goes_to_the_address_that_was_reached() {
+        let options = options("host=nonexistent.invalid port=6");
         let host = options.hosts.first().expect("a host");
+        let name = || "nonexistent.invalid".to_owned();
         let address = SocketAddr::from(([10, 0, 0, 1], 6));
-        let tcp = Address::Tcp { shown: "h".to_owned(), name: "h".to_owned(), address };
-        let fixed = HostKind::Tcp { name: "h".to_owned(), address: Some(address.ip()) };
-        assert_eq!(&reached(host, &tcp, LoadBalanceHosts::Disable), host);
-        assert_eq!(reached(host, &tcp, LoadBalanceHosts::Random).kind, fixed);
+        let tcp = Address::Tcp { shown: name(), name: name(), address };
+        let again = addresses(&reached(host, &tcp)).await.expect("no lookup");
+        let again: Vec<_> = again.iter().map(Address::to_string).collect();
+        assert_eq!(again, ["at \"nonexistent.invalid\" (10.0.0.1), port 6"]);
+        assert_eq!(&reached(host, &Address::Socket("/s".into())), host);
     }
 
     #[test]
