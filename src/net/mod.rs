@@ -11,6 +11,7 @@ pub mod conninfo;
 mod error;
 pub mod gss;
 pub mod passfile;
+mod request;
 pub mod service;
 mod stream;
 mod target;
