@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{Uid, User};
 use rustix::net::sockopt;
 use tokio::net::{TcpSocket, UnixStream};
-use tokio::time::timeout;
 
 use super::connection::Wire;
 use super::conninfo::{
@@ -104,23 +103,14 @@ impl From<Problem> for Failure {
 /// Connects to an address and signs in, in each of the ways that the user allows until one works.
 ///
 /// # Errors
-/// What went wrong in each way that was tried; never empty. The last one decides.
+/// What went wrong in the last way, which decides; what went wrong before is added to `problems`.
 pub(super) async fn attempt(
     options: &ConnectOptions,
     address: &Address,
     password: Option<&Password>,
-) -> Result<Connection, Vec<Problem>> {
-    let attempt = Attempt { options, address, password };
-    let mut problems = Vec::new();
-    let ways = attempt.try_encryptions(&mut problems);
-    let result = match options.connect_timeout {
-        Some(limit) => timeout(limit, ways).await.unwrap_or(Err(Problem::TimedOut)),
-        None => ways.await,
-    };
-    result.map_err(|problem| {
-        problems.push(problem);
-        problems
-    })
+    problems: &mut Vec<Problem>,
+) -> Result<Connection, Problem> {
+    Attempt { options, address, password }.try_encryptions(problems).await
 }
 
 /// How far one of the ways led.

@@ -105,27 +105,43 @@ impl Search<'_> {
         Outcome::NextHost
     }
 
+    /// Tries one address, in all ways for `connect_timeout` at most.
     async fn try_address(
         &self,
         address: &Address,
         candidate: &Candidate<'_>,
         wanted: TargetSessionAttrs,
     ) -> Result<Connection, Vec<Problem>> {
-        let password = candidate.password.as_ref();
-        let mut connection = attempt(self.options, address, password).await?;
-        let check = target::check(&mut connection, wanted);
-        let checked = match self.options.connect_timeout {
-            Some(limit) => timeout(limit, check).await.map_err(|_| vec![Problem::TimedOut])?,
-            None => check.await,
+        let mut problems = Vec::new();
+        let session = self.find_session(address, candidate, wanted, &mut problems);
+        let session = match self.options.connect_timeout {
+            Some(limit) => timeout(limit, session).await.unwrap_or(Err(Problem::TimedOut)),
+            None => session.await,
         };
-        match checked {
+        session.map_err(|problem| {
+            problems.push(problem);
+            problems
+        })
+    }
+
+    /// Gets a session and makes sure that it is as wanted.
+    async fn find_session(
+        &self,
+        address: &Address,
+        candidate: &Candidate<'_>,
+        wanted: TargetSessionAttrs,
+        problems: &mut Vec<Problem>,
+    ) -> Result<Connection, Problem> {
+        let password = candidate.password.as_ref();
+        let mut connection = attempt(self.options, address, password, problems).await?;
+        match target::check(&mut connection, wanted).await {
             Ok(()) => {
                 let host = reached(candidate.host, address);
                 Ok(connection.with_origin(host, candidate.passfile.clone()))
             }
             Err(wrong) => {
                 connection.terminate().await;
-                Err(vec![Problem::WrongSession(wrong)])
+                Err(Problem::WrongSession(wrong))
             }
         }
     }
