@@ -144,7 +144,7 @@ impl Attempt<'_> {
             match self.try_encryption(way, stream).await {
                 Ok(Outcome::SignedIn(connection)) => return Ok(connection),
                 Ok(Outcome::NotOffered(stream, problem)) => match ways.peek() {
-                    Some(next) => unused = self.begins_with_request(next).then_some(stream),
+                    Some(next) => unused = self.can_reuse_connection(next).then_some(stream),
                     None => return Err(problem),
                 },
                 Err(Failure { problem, is_refusal: true }) if ways.peek().is_some() => {
@@ -184,7 +184,7 @@ impl Attempt<'_> {
     }
 
     /// Says whether a way can be gone on a connection on which another one was asked for in vain.
-    fn begins_with_request(&self, way: &Encryption) -> bool {
+    fn can_reuse_connection(&self, way: &Encryption) -> bool {
         let is_tls = matches!(way, Encryption::Tls);
         !is_tls || self.options.tls.negotiation == SslNegotiation::Postgres
     }
