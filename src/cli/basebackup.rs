@@ -65,7 +65,7 @@ fn take(
     warnings: &Warnings,
 ) -> Result<BackupSummary, Failure> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let outcome = runtime.block_on(async {
         let (connection, connect) = connect(program, &request.connection, warnings).await?;
         // Not before: until something is created, and while a password is typed, a signal just ends us.
         let interrupt = signals::first_interrupt()?;
@@ -77,7 +77,10 @@ fn take(
             outcome = backup::run(job, connection, interrupt.cancelled()) => Ok(outcome?),
             () = tick(&terminal) => unreachable!("the display ticks until the backup ends"),
         }
-    })
+    });
+    // A name service or a KDC that hangs would be waited for. Nothing of the backup is on such a thread.
+    runtime.shutdown_background();
+    outcome
 }
 
 async fn tick(reporter: &TerminalReporter<io::Stderr>) {

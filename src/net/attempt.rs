@@ -1,22 +1,22 @@
 //! One attempt to get a session out of one address.
 
+use std::borrow::Cow;
+use std::ffi::OsString;
 use std::io;
 use std::net::SocketAddr;
-use std::os::linux::net::SocketAddrExt as _;
-use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::net::SocketAddr as UnixAddress;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{Uid, User};
 use rustix::net::sockopt;
-use tokio::net::{TcpStream, UnixStream};
-use tokio::time::timeout;
+use tokio::net::{TcpSocket, UnixStream};
 
 use super::connection::Wire;
 use super::conninfo::{
     ClientCertificate, ConnectOptions, GssEncryption, Keepalives, Password, SslMode, SslNegotiation,
 };
 use super::gss::{self, Credentials, GssError};
+use super::request::Answer;
 use super::tls::{self, TlsError};
 use super::{Connection, ConnectionError, PeerError, Problem, Stream};
 use crate::protocol::{AuthPolicy, PolicyError, Startup, StartupError, Transport};
@@ -103,23 +103,14 @@ impl From<Problem> for Failure {
 /// Connects to an address and signs in, in each of the ways that the user allows until one works.
 ///
 /// # Errors
-/// What went wrong in each way that was tried; never empty. The last one decides.
+/// What went wrong in the last way, which decides; what went wrong before is added to `problems`.
 pub(super) async fn attempt(
     options: &ConnectOptions,
     address: &Address,
     password: Option<&Password>,
-) -> Result<Connection, Vec<Problem>> {
-    let attempt = Attempt { options, address, password };
-    let mut problems = Vec::new();
-    let ways = attempt.try_encryptions(&mut problems);
-    let result = match options.connect_timeout {
-        Some(limit) => timeout(limit, ways).await.unwrap_or(Err(Problem::TimedOut)),
-        None => ways.await,
-    };
-    result.map_err(|problem| {
-        problems.push(problem);
-        problems
-    })
+    problems: &mut Vec<Problem>,
+) -> Result<Connection, Problem> {
+    Attempt { options, address, password }.try_encryptions(problems).await
 }
 
 /// How far one of the ways led.
@@ -153,7 +144,7 @@ impl Attempt<'_> {
             match self.try_encryption(way, stream).await {
                 Ok(Outcome::SignedIn(connection)) => return Ok(connection),
                 Ok(Outcome::NotOffered(stream, problem)) => match ways.peek() {
-                    Some(next) => unused = self.begins_with_request(next).then_some(stream),
+                    Some(next) => unused = self.can_reuse_connection(next).then_some(stream),
                     None => return Err(problem),
                 },
                 Err(Failure { problem, is_refusal: true }) if ways.peek().is_some() => {
@@ -171,8 +162,8 @@ impl Attempt<'_> {
     ) -> Result<Outcome, Failure> {
         let connection = match way {
             Encryption::Gss(credentials) => match gss::request(&mut stream).await {
-                Ok(gss::Answer::Yes) => self.sign_in_over_gss(stream, credentials).await,
-                Ok(gss::Answer::No) => {
+                Ok(Answer::Yes) => self.sign_in_over_gss(stream, credentials).await,
+                Ok(Answer::No) => {
                     return Ok(Outcome::NotOffered(stream, Problem::Gss(GssError::NotOffered)));
                 }
                 // Servers before 12 do not know the request.
@@ -182,8 +173,8 @@ impl Attempt<'_> {
                 Err(problem) => return Err(problem.into()),
             },
             Encryption::Tls => match self.request_tls(&mut stream).await? {
-                tls::Answer::Yes => self.sign_in_over_tls(stream).await,
-                tls::Answer::No => {
+                Answer::Yes => self.sign_in_over_tls(stream).await,
+                Answer::No => {
                     return Ok(Outcome::NotOffered(stream, Problem::Tls(TlsError::NotSupported)));
                 }
             },
@@ -193,26 +184,38 @@ impl Attempt<'_> {
     }
 
     /// Says whether a way can be gone on a connection on which another one was asked for in vain.
-    fn begins_with_request(&self, way: &Encryption) -> bool {
+    fn can_reuse_connection(&self, way: &Encryption) -> bool {
         let is_tls = matches!(way, Encryption::Tls);
         !is_tls || self.options.tls.negotiation == SslNegotiation::Postgres
     }
 
     async fn open(&self) -> Result<Stream, Problem> {
-        let over_socket = matches!(self.address, Address::Socket(_));
-        let stream = open(self.options, self.address)
-            .await
-            .map_err(|source| Problem::Connect { source, over_socket })?;
-        if let (Stream::Unix(socket), Some(required)) = (&stream, &self.options.auth.require_peer) {
-            check_peer(socket, required).map_err(Problem::Peer)?;
+        let failed = |over_socket| move |source| Problem::Connect { source, over_socket };
+        match self.address {
+            Address::Socket(path) => {
+                let connected = UnixStream::connect(socket_name(path)).await;
+                let socket = connected.map_err(failed(true))?;
+                if let Some(required) = &self.options.auth.require_peer {
+                    check_peer(&socket, required).map_err(Problem::Peer)?;
+                }
+                Ok(Stream::Unix(socket))
+            }
+            Address::Tcp { address, .. } => {
+                let socket = match address {
+                    SocketAddr::V4(_) => TcpSocket::new_v4(),
+                    SocketAddr::V6(_) => TcpSocket::new_v6(),
+                };
+                let socket = socket.map_err(failed(false))?;
+                set_tcp_options(&socket, self.options)?;
+                socket.connect(*address).await.map(Stream::Tcp).map_err(failed(false))
+            }
         }
-        Ok(stream)
     }
 
-    async fn request_tls(&self, stream: &mut Stream) -> Result<tls::Answer, Problem> {
+    async fn request_tls(&self, stream: &mut Stream) -> Result<Answer, Problem> {
         match self.options.tls.negotiation {
             SslNegotiation::Postgres => tls::request(stream).await,
-            SslNegotiation::Direct => Ok(tls::Answer::Yes),
+            SslNegotiation::Direct => Ok(Answer::Yes),
         }
     }
 
@@ -304,40 +307,34 @@ fn check_peer(socket: &UnixStream, required: &str) -> Result<(), PeerError> {
     Ok(())
 }
 
-async fn open(options: &ConnectOptions, address: &Address) -> io::Result<Stream> {
-    match address {
-        Address::Socket(path) => open_socket(path).await.map(Stream::Unix),
-        Address::Tcp { address, .. } => {
-            let stream = TcpStream::connect(address).await?;
-            stream.set_nodelay(true)?;
-            set_tcp_options(&stream, options)?;
-            Ok(Stream::Tcp(stream))
-        }
+/// Returns the name of a socket as the system has it: that of an abstract one starts with a zero byte.
+fn socket_name(path: &Path) -> Cow<'_, Path> {
+    match path.as_os_str().as_bytes().strip_prefix(b"@") {
+        Some(name) => PathBuf::from(OsString::from_vec([b"\0", name].concat())).into(),
+        None => path.into(),
     }
 }
 
-async fn open_socket(path: &Path) -> io::Result<UnixStream> {
-    let Some(abstract_name) = path.as_os_str().as_bytes().strip_prefix(b"@") else {
-        return UnixStream::connect(path).await;
+fn set_tcp_options(socket: &TcpSocket, options: &ConnectOptions) -> Result<(), Problem> {
+    let set = |name, result: rustix::io::Result<()>| {
+        result.map_err(|errno| Problem::SocketOption { name, source: errno.into() })
     };
-    // Connecting to an abstract socket does not block: the name is there or it is not.
-    let address = UnixAddress::from_abstract_name(abstract_name)?;
-    let stream = std::os::unix::net::UnixStream::connect_addr(&address)?;
-    stream.set_nonblocking(true)?;
-    UnixStream::from_std(stream)
-}
-
-fn set_tcp_options(stream: &TcpStream, options: &ConnectOptions) -> io::Result<()> {
-    if let Some(Keepalives { idle, interval, count }) = &options.keepalives {
-        sockopt::set_socket_keepalive(stream, true)?;
-        let idle = idle.map(|idle| sockopt::set_tcp_keepidle(stream, idle));
-        let interval = interval.map(|interval| sockopt::set_tcp_keepintvl(stream, interval));
-        let count = count.map(|count| sockopt::set_tcp_keepcnt(stream, count));
-        [idle, interval, count].into_iter().flatten().collect::<Result<(), _>>()?;
+    set("TCP_NODELAY", sockopt::set_tcp_nodelay(socket, true))?;
+    if let Some(Keepalives { idle, interval, count }) = options.keepalives {
+        set("SO_KEEPALIVE", sockopt::set_socket_keepalive(socket, true))?;
+        if let Some(idle) = idle {
+            set("TCP_KEEPIDLE", sockopt::set_tcp_keepidle(socket, idle))?;
+        }
+        if let Some(interval) = interval {
+            set("TCP_KEEPINTVL", sockopt::set_tcp_keepintvl(socket, interval))?;
+        }
+        if let Some(count) = count {
+            set("TCP_KEEPCNT", sockopt::set_tcp_keepcnt(socket, count))?;
+        }
     }
     if let Some(limit) = options.tcp_user_timeout {
         let milliseconds = u32::try_from(limit.as_millis()).unwrap_or(u32::MAX);
-        sockopt::set_tcp_user_timeout(stream, milliseconds)?;
+        set("TCP_USER_TIMEOUT", sockopt::set_tcp_user_timeout(socket, milliseconds))?;
     }
     Ok(())
 }

@@ -105,43 +105,56 @@ impl Search<'_> {
         Outcome::NextHost
     }
 
+    /// Tries one address, in all ways for `connect_timeout` at most.
     async fn try_address(
         &self,
         address: &Address,
         candidate: &Candidate<'_>,
         wanted: TargetSessionAttrs,
     ) -> Result<Connection, Vec<Problem>> {
-        let password = candidate.password.as_ref();
-        let mut connection = attempt(self.options, address, password).await?;
-        let check = target::check(&mut connection, wanted);
-        let checked = match self.options.connect_timeout {
-            Some(limit) => timeout(limit, check).await.map_err(|_| vec![Problem::TimedOut])?,
-            None => check.await,
+        let mut problems = Vec::new();
+        let session = self.find_session(address, candidate, wanted, &mut problems);
+        let session = match self.options.connect_timeout {
+            Some(limit) => timeout(limit, session).await.unwrap_or(Err(Problem::TimedOut)),
+            None => session.await,
         };
-        match checked {
+        session.map_err(|problem| {
+            problems.push(problem);
+            problems
+        })
+    }
+
+    /// Gets a session and makes sure that it is as wanted.
+    async fn find_session(
+        &self,
+        address: &Address,
+        candidate: &Candidate<'_>,
+        wanted: TargetSessionAttrs,
+        problems: &mut Vec<Problem>,
+    ) -> Result<Connection, Problem> {
+        let password = candidate.password.as_ref();
+        let mut connection = attempt(self.options, address, password, problems).await?;
+        match target::check(&mut connection, wanted).await {
             Ok(()) => {
-                let host = reached(candidate.host, address, self.options.load_balance_hosts);
+                let host = reached(candidate.host, address);
                 Ok(connection.with_origin(host, candidate.passfile.clone()))
             }
             Err(wrong) => {
                 connection.terminate().await;
-                Err(vec![Problem::WrongSession(wrong)])
+                Err(Problem::WrongSession(wrong))
             }
         }
     }
 }
 
-/// Names the server that was reached so that one more connection goes there, too.
-fn reached(host: &Host, address: &Address, balance: LoadBalanceHosts) -> Host {
-    let mut reached = host.clone();
-    // In a fixed order, the first address that answers stays the same.
-    if let (HostKind::Tcp { address: fixed, .. }, Address::Tcp { address, .. }) =
-        (&mut reached.kind, address)
-        && balance == LoadBalanceHosts::Random
-    {
-        *fixed = Some(address.ip());
-    }
-    reached
+/// Names the server that was reached so that one more connection goes there, too: the name may have
+/// several addresses, given in another order each time.
+fn reached(host: &Host, address: &Address) -> Host {
+    let reached = match address {
+        Address::Socket(_) => None,
+        Address::Tcp { address, .. } => Some(*address),
+    };
+    Host { reached, ..host.clone() }
 }
 
 /// Puts the servers, or the addresses of one, into the order in which they are tried.
@@ -174,6 +187,9 @@ async fn addresses(host: &Host) -> io::Result<Vec<Address>> {
         return Ok(vec![Address::Tcp { shown, name: name.clone(), address }]);
     }
     let tcp = |address| Address::Tcp { shown: name.clone(), name: name.clone(), address };
+    if let Some(address) = host.reached {
+        return Ok(vec![tcp(address)]);
+    }
     let found: Vec<_> = lookup_host((name.as_str(), host.port)).await?.map(tcp).collect();
     if found.is_empty() {
         return Err(io::Error::new(io::ErrorKind::NotFound, "Name or service not known"));
@@ -239,15 +255,17 @@ mod tests {
         }
     }
 
-    #[test]
-    fn random_order_lasts_for_the_next_connection() {
-        let options = options("host=h port=6");
+    #[tokio::test]
+    async fn one_more_connection_goes_to_the_address_that_was_reached() {
+        let options = options("host=nonexistent.invalid port=6");
         let host = options.hosts.first().expect("a host");
+        let name = || "nonexistent.invalid".to_owned();
         let address = SocketAddr::from(([10, 0, 0, 1], 6));
-        let tcp = Address::Tcp { shown: "h".to_owned(), name: "h".to_owned(), address };
-        let fixed = HostKind::Tcp { name: "h".to_owned(), address: Some(address.ip()) };
-        assert_eq!(&reached(host, &tcp, LoadBalanceHosts::Disable), host);
-        assert_eq!(reached(host, &tcp, LoadBalanceHosts::Random).kind, fixed);
+        let tcp = Address::Tcp { shown: name(), name: name(), address };
+        let again = addresses(&reached(host, &tcp)).await.expect("no lookup");
+        let again: Vec<_> = again.iter().map(Address::to_string).collect();
+        assert_eq!(again, ["at \"nonexistent.invalid\" (10.0.0.1), port 6"]);
+        assert_eq!(&reached(host, &Address::Socket("/s".into())), host);
     }
 
     #[test]

@@ -56,6 +56,13 @@ pub enum Problem {
         /// Whether it was tried over a Unix-domain socket.
         over_socket: bool,
     },
+    /// The socket cannot be what the user wants.
+    SocketOption {
+        /// The option's name.
+        name: &'static str,
+        /// What the operating system said.
+        source: io::Error,
+    },
     /// It took longer than `connect_timeout`.
     TimedOut,
     /// The server's process is not of the account that it should be.
@@ -96,11 +103,10 @@ impl fmt::Display for Problem {
         match self {
             Problem::Lookup(source) => write!(f, "{}", LookupError(source)),
             Problem::Connect { source, over_socket } => {
-                write!(f, "{}", OsError(source))?;
-                match question(source, *over_socket) {
-                    Some(question) => write!(f, "\n\t{question}"),
-                    None => Ok(()),
-                }
+                write!(f, "{}\n\t{}", OsError(source), question(*over_socket))
+            }
+            Problem::SocketOption { name, source } => {
+                write!(f, "setsockopt({name}) failed: {}", OsError(source))
             }
             Problem::TimedOut => f.write_str("timeout expired"),
             Problem::Peer(error) => write!(f, "{error}"),
@@ -146,16 +152,11 @@ impl fmt::Display for LookupError<'_> {
     }
 }
 
-/// Returns the question that libpq asks when nobody listens.
-fn question(source: &io::Error, over_socket: bool) -> Option<&'static str> {
-    match (source.kind(), over_socket) {
-        (io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound, true) => {
-            Some("Is the server running locally and accepting connections on that socket?")
-        }
-        (io::ErrorKind::ConnectionRefused, false) => {
-            Some("Is the server running on that host and accepting TCP/IP connections?")
-        }
-        _ => None,
+/// Returns the question that libpq asks when there is no connection, for whatever reason.
+fn question(over_socket: bool) -> &'static str {
+    match over_socket {
+        true => "Is the server running locally and accepting connections on that socket?",
+        false => "Is the server running on that host and accepting TCP/IP connections?",
     }
 }
 
@@ -172,15 +173,15 @@ impl Problem {
     }
 
     /// Says whether another host of the list may be better: what a server decided is final, unless it
-    /// said that it cannot take connections now.
+    /// said that it cannot take connections now, and so is a lost connection.
     pub(super) fn is_worth_another_host(&self) -> bool {
         match self {
             Problem::Lookup(_)
             | Problem::Connect { .. }
+            | Problem::SocketOption { .. }
             | Problem::TimedOut
-            | Problem::Lost(_)
             | Problem::WrongSession(_) => true,
-            Problem::Peer(_) | Problem::Tls(_) | Problem::Gss(_) => false,
+            Problem::Peer(_) | Problem::Tls(_) | Problem::Gss(_) | Problem::Lost(_) => false,
             Problem::Startup(_) => self.is_temporary_refusal(),
         }
     }
@@ -220,7 +221,11 @@ pub enum ConnectionError {
     #[error("could not send data to server: {}", OsError(.0))]
     Send(io::Error),
     /// The server is gone.
-    #[error("server closed the connection unexpectedly")]
+    #[error(
+        "server closed the connection unexpectedly\n\
+         \tThis probably means the server terminated abnormally\n\
+         \tbefore or while processing the request."
+    )]
     Closed,
     /// The TLS session broke.
     #[error("{0}")]

@@ -12,6 +12,7 @@ mod error;
 mod file;
 pub mod gss;
 pub mod passfile;
+mod request;
 pub mod service;
 mod stream;
 mod target;

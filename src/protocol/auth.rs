@@ -150,7 +150,7 @@ impl AuthPolicy {
         }
         let by_gss = self.transport == Transport::Gss && self.require_auth.allows(AuthMethod::Gss);
         if !finished && !by_gss && !self.require_auth.allows(AuthMethod::None) {
-            return Err(self.method_error("server did not complete authentication"));
+            return Err(self.method_error(AuthMethod::None.request()));
         }
         if self.channel_binding == ChannelBinding::Require && !bound {
             return Err(PolicyError::LetInUnbound);
@@ -252,7 +252,7 @@ impl AuthMethod {
         Self::NAMES.iter().find(|(_, method)| *method == self).map_or("", |(name, _)| name)
     }
 
-    /// Says what a server did that asked for it.
+    /// Says what a server did that asked for it, or that did not ask.
     fn request(self) -> &'static str {
         match self {
             AuthMethod::Password => "server requested a cleartext password",

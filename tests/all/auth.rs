@@ -138,6 +138,8 @@ fn refusals_have_the_words_of_the_original(installation: Installation) {
     let dead = dead_port();
     let mut table = vec![
         (format!("host=127.0.0.1 port={dead}"), vec![]),
+        ("host=255.255.255.255".to_owned(), vec![]),
+        ("host=127.0.0.1 keepalives_idle=99999".to_owned(), vec![]),
         ("host=/nonexistent".to_owned(), vec![]),
         ("host=nonexistent.invalid".to_owned(), vec![]),
         ("host=127.0.0.1 bogus=1".to_owned(), vec![]),

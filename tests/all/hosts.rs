@@ -1,6 +1,8 @@
 //! Finding the server: services, and choosing among several hosts.
 
 use std::fs;
+use std::io::Read as _;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use crate::support::client::Client;
@@ -141,6 +143,26 @@ fn hosts_are_tried_in_random_order_where_that_is_wanted() {
     }
     // One in 24 is in order by chance.
     assert!((0..30).any(|_| order("load_balance_hosts=random") != hosts));
+}
+
+#[test]
+fn a_server_that_hangs_up_ends_the_search() {
+    let original = client_program("pg_basebackup");
+    if !original.exists() {
+        return skip(&format!("{} is missing: run tests/servers.sh", original.display()));
+    }
+    let scratch = Scratch::new();
+    let listener = UnixListener::bind(scratch.join(".s.PGSQL.5432")).unwrap();
+    let connection = format!("host={},/nonexistent user=u", scratch.path().display());
+    let [ours, original] = [Client::drop_in(), Client::original()].map(|client| {
+        let running = take(client.args(["-d", &connection]), &scratch.join("target")).start();
+        let (mut socket, _) = listener.accept().unwrap();
+        assert_ne!(socket.read(&mut [0; 1000]).unwrap(), 0);
+        drop(socket);
+        running.wait()
+    });
+    assert_eq!(ours.stderr, original.stderr);
+    assert_eq!(ours.stderr.matches("connection to server").count(), 1, "{}", ours.stderr);
 }
 
 fn a_service_leads_to_its_server(installation: Installation) {

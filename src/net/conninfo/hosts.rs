@@ -2,7 +2,7 @@
 //! `pqConnectOptions2` of libpq's `fe-connect.c`.
 
 use std::ffi::OsString;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
@@ -22,6 +22,8 @@ pub struct Host {
     pub kind: HostKind,
     /// Its port, which is also part of a socket's name. Never 0.
     pub port: u16,
+    /// The address at which it was reached before; the name is not looked up again.
+    pub reached: Option<SocketAddr>,
 }
 
 /// How a server is reached.
@@ -74,7 +76,7 @@ pub(super) fn resolve(
             let port = entry(&ports, if ports.len() == 1 { 0 } else { index });
             let kind =
                 host_kind(entry(&names, index), entry(&addresses, index), default_directory)?;
-            checked(Host { kind, port: parse_port(port)? })
+            checked(Host { kind, port: parse_port(port)?, reached: None })
         })
         .collect()
 }
@@ -137,11 +139,11 @@ mod tests {
 
     fn tcp(name: &str, address: Option<&str>, port: u16) -> Host {
         let address = address.map(|address| address.parse().expect("an address"));
-        Host { kind: HostKind::Tcp { name: name.to_owned(), address }, port }
+        Host { kind: HostKind::Tcp { name: name.to_owned(), address }, port, reached: None }
     }
 
     fn unix(directory: &str, port: u16) -> Host {
-        Host { kind: HostKind::UnixDirectory(directory.into()), port }
+        Host { kind: HostKind::UnixDirectory(directory.into()), port, reached: None }
     }
 
     #[test]

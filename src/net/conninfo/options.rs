@@ -17,9 +17,6 @@ const REPLICATION_DATABASE: &str = "replication";
 const SETTINGS: [(&str, &str); 3] =
     [("PGDATESTYLE", "datestyle"), ("PGTZ", "timezone"), ("PGGEQO", "geqo")];
 
-/// The shortest limit on connecting; libpq's clock once counted in whole seconds.
-const CONNECT_TIMEOUT_MIN: Duration = Duration::from_secs(2);
-
 /// How to connect for physical replication.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectOptions {
@@ -108,8 +105,7 @@ impl ConnectOptions {
             // The terminal's encoding, which "auto" asks for, is of no use to a backup.
             client_encoding: text(Keyword::ClientEncoding).filter(|encoding| encoding != "auto"),
             settings: settings(environment)?,
-            connect_timeout: seconds(&parameters, Keyword::ConnectTimeout)?
-                .map(|timeout| timeout.max(CONNECT_TIMEOUT_MIN)),
+            connect_timeout: seconds(&parameters, Keyword::ConnectTimeout)?,
             keepalives: keepalives(&parameters)?,
             tcp_user_timeout: positive(&parameters, Keyword::TcpUserTimeout)?
                 .map(|milliseconds| Duration::from_millis(milliseconds.into())),

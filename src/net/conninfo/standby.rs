@@ -5,7 +5,7 @@
 use std::fmt;
 use std::path::Path;
 
-use super::{ConnectOptions, Keyword, Parameters, hosts, string};
+use super::{ConnectOptions, Keyword, Parameters, SslMode, hosts, string};
 use crate::pg::ServerVersion;
 
 /// The port where none was given; the standby's environment may have another idea.
@@ -70,6 +70,10 @@ impl ConnectOptions {
         parameters.set(Keyword::Host, self.host_names());
         if parameters.non_empty(Keyword::Port).is_none() {
             parameters.set(Keyword::Port, DEFAULT_PORT);
+        }
+        // What asked for it, like sslrootcert=system, may not be known to the standby's libpq.
+        if self.tls.mode != SslMode::default() {
+            parameters.set(Keyword::SslMode, self.tls.mode.to_string());
         }
         parameters
     }
@@ -214,7 +218,6 @@ mod tests {
             ("sslcrldir=/c", 13, Keyword::SslCrlDir),
             ("target_session_attrs=primary", 13, Keyword::TargetSessionAttrs),
             ("load_balance_hosts=random", 15, Keyword::LoadBalanceHosts),
-            ("sslrootcert=system", 15, Keyword::SslRootCert),
             ("sslnegotiation=postgres", 16, Keyword::SslNegotiation),
             ("require_auth=!oauth", 17, Keyword::RequireAuth),
             ("sslkeylogfile=/k", 17, Keyword::SslKeyLogFile),
@@ -229,6 +232,18 @@ mod tests {
         }
         let options = options("target_session_attrs=read-write", &[], None);
         assert!(standby(&options, 13).left_out.is_empty());
+    }
+
+    #[test]
+    fn verification_stays_where_what_asked_for_it_is_left_out() {
+        let base = "user=local host='/run/pg' port=5432";
+        let options = options("sslrootcert=system", &[], None);
+        let older = standby(&options, 15);
+        assert_eq!(older.text, format!("{base} sslmode='verify-full'"));
+        assert_eq!(older.left_out, [Keyword::SslRootCert]);
+        let newer = standby(&options, 16);
+        assert_eq!(newer.text, format!("{base} sslmode='verify-full' sslrootcert=system"));
+        assert_eq!(newer.left_out, []);
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub(super) use blocking::credentials_for;
 pub use context::Context;
 pub(super) use context::Credentials;
 pub use error::GssError;
-pub(super) use negotiate::{Answer, encrypt, request};
+pub(super) use negotiate::{encrypt, request};
 pub(super) use sign_in::SignIn;
 pub use stream::GssStream;
 

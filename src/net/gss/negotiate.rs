@@ -8,35 +8,22 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use super::blocking::step;
 use super::packet::{LENGTH_SIZE, TOKEN_SIZE_MAX, length, put};
 use super::{Context, Credentials, GssError, GssStream, Purpose, Target};
+use crate::net::request::{self, Answer, BadAnswer};
 use crate::net::{ConnectionError, Problem, Stream};
 
 /// GSSENCRequest: the length of the packet and the code 1234, 5680.
 const REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x30];
 
-/// What a server says to the wish for encryption.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::net) enum Answer {
-    /// The exchange of tokens may begin.
-    Yes,
-    /// It has none. The connection can go on without.
-    No,
-}
-
 /// Asks a server for encryption.
 pub(in crate::net) async fn request(stream: &mut Stream) -> Result<Answer, Problem> {
-    stream.write_all(&REQUEST).await.map_err(send_failed)?;
-    // Room for more than the one byte, to see if there is more. See CVE-2021-23222.
-    let mut answer = [0; 16];
-    let size = stream.read(&mut answer).await.map_err(receive_failed)?;
-    match answer.get(..size).unwrap_or_default() {
-        [] => Err(Problem::Lost(ConnectionError::Closed)),
-        b"G" => Ok(Answer::Yes),
-        b"N" => Ok(Answer::No),
-        // What follows is the error; nobody knows yet if it is the server who says that.
-        [b'E', ..] => Err(Problem::Gss(GssError::ErrorResponse)),
-        [b'G' | b'N', ..] => Err(Problem::Gss(GssError::UnencryptedData)),
-        [other, ..] => Err(Problem::Gss(GssError::InvalidAnswer(*other))),
-    }
+    let problem = |answer| {
+        Problem::Gss(match answer {
+            BadAnswer::ErrorResponse => GssError::ErrorResponse,
+            BadAnswer::UnencryptedData => GssError::UnencryptedData,
+            BadAnswer::Unknown(byte) => GssError::InvalidAnswer(byte),
+        })
+    };
+    request::ask(stream, &REQUEST, b'G', problem).await
 }
 
 /// Exchanges tokens with the server until both sides are proven, and encrypts from then on.
@@ -85,13 +72,13 @@ async fn receive_token(stream: &mut Stream) -> Result<Vec<u8>, Problem> {
 }
 
 fn send_failed(error: io::Error) -> Problem {
-    Problem::Lost(ConnectionError::Send(error))
+    Problem::Lost(ConnectionError::send(error))
 }
 
 fn receive_failed(error: io::Error) -> Problem {
     Problem::Lost(match error.kind() {
         io::ErrorKind::UnexpectedEof => ConnectionError::Closed,
-        _ => ConnectionError::Receive(error),
+        _ => ConnectionError::receive(error),
     })
 }
 
@@ -111,6 +98,7 @@ mod tests {
 
     #[tokio::test]
     async fn answers_to_the_request_have_one_byte() {
+        let closed = ConnectionError::Closed.to_string();
         let table = [
             ("G", Ok(Answer::Yes)),
             ("N", Ok(Answer::No)),
@@ -119,7 +107,7 @@ mod tests {
             ("E\0\0", Err("server sent an error response during GSS encryption exchange")),
             ("S", Err("received invalid response to GSSAPI negotiation: S")),
             ("\x1b", Err("received invalid response to GSSAPI negotiation: \\x1b")),
-            ("", Err("server closed the connection unexpectedly")),
+            ("", Err(&*closed)),
         ];
         for (says, expected) in table {
             let (mut ours, _theirs) = server(says.as_bytes()).await;
@@ -130,13 +118,14 @@ mod tests {
 
     #[tokio::test]
     async fn tokens_are_whole_and_bounded() {
+        let closed = ConnectionError::Closed.to_string();
         let table = [
             ("\0\0\0\x02ab and more", Ok("ab")),
             ("\0\0\0\0", Ok("")),
             ("\0\x01\0\0", Err("oversize GSSAPI packet sent by the server (65536 > 65532)")),
             ("E\0\0\0", Err("server sent an error response during GSS encryption exchange")),
-            ("\0\0\0\x02a", Err("server closed the connection unexpectedly")),
-            ("\0\0\0", Err("server closed the connection unexpectedly")),
+            ("\0\0\0\x02a", Err(&*closed)),
+            ("\0\0\0", Err(&*closed)),
         ];
         for (says, expected) in table {
             let (mut ours, _theirs) = server(says.as_bytes()).await;

@@ -25,11 +25,11 @@ use rustls::client::Resumption;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, SupportedProtocolVersion};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_rustls::TlsConnector;
 
 use super::conninfo::{SslMode, SslNegotiation, TlsOptions, TlsVersion};
-use super::{ConnectionError, Problem, Stream};
+use super::request::{self, Answer, BadAnswer};
+use super::{Problem, Stream};
 use crate::protocol::{PolicyError, Transport};
 use identity::Identity;
 use key_log::KeyLogFile;
@@ -43,34 +43,18 @@ pub use stream::TlsStream;
 /// PostgreSQL's protocol among those of TLS's application protocol negotiation.
 const PROTOCOL: &[u8] = b"postgresql";
 
-/// What a server says to the wish for TLS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
-    /// The session may begin.
-    Yes,
-    /// It has none. The connection can go on without.
-    No,
-}
-
 /// Asks a server for TLS.
 pub(super) async fn request(stream: &mut Stream) -> Result<Answer, Problem> {
     let mut packet = BytesMut::new();
     frontend::ssl_request(&mut packet);
-    let failed = |source| Problem::Lost(ConnectionError::Send(source));
-    stream.write_all_buf(&mut packet).await.map_err(failed)?;
-    // Room for more than the one byte, to see if there is more. See CVE-2021-23222.
-    let mut answer = [0; 16];
-    let failed = |source| Problem::Lost(ConnectionError::Receive(source));
-    let size = stream.read(&mut answer).await.map_err(failed)?;
-    match answer.get(..size).unwrap_or_default() {
-        [] => Err(Problem::Lost(ConnectionError::Closed)),
-        b"S" => Ok(Answer::Yes),
-        b"N" => Ok(Answer::No),
-        // What follows is the error; nobody knows yet if it is the server who says that.
-        [b'E', ..] => Err(Problem::Tls(TlsError::ErrorResponse)),
-        [b'S' | b'N', ..] => Err(Problem::Tls(TlsError::UnencryptedData)),
-        [other, ..] => Err(Problem::Tls(TlsError::InvalidResponse(*other))),
-    }
+    let problem = |answer| {
+        Problem::Tls(match answer {
+            BadAnswer::ErrorResponse => TlsError::ErrorResponse,
+            BadAnswer::UnencryptedData => TlsError::UnencryptedData,
+            BadAnswer::Unknown(byte) => TlsError::InvalidResponse(byte),
+        })
+    };
+    request::ask(stream, &packet, b'S', problem).await
 }
 
 /// A session that has begun.
@@ -156,10 +140,13 @@ fn server_name(options: &TlsOptions, host: &str) -> ServerName<'static> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::ConnectionError;
+    use tokio::io::AsyncWriteExt as _;
     use tokio::net::UnixStream;
 
     #[tokio::test(flavor = "current_thread")]
     async fn answers_to_the_request_have_one_byte() {
+        let closed = ConnectionError::Closed.to_string();
         let table = [
             ("S", Ok(Answer::Yes)),
             ("N", Ok(Answer::No)),
@@ -167,7 +154,7 @@ mod tests {
             ("Nx", Err("received unencrypted data after SSL response")),
             ("E\0\0", Err("server sent an error response during SSL exchange")),
             ("X", Err("received invalid response to SSL negotiation: X")),
-            ("", Err("server closed the connection unexpectedly")),
+            ("", Err(&*closed)),
         ];
         for (bytes, expected) in table {
             let (ours, mut theirs) = UnixStream::pair().expect("a pair of sockets");

@@ -64,3 +64,39 @@ fn gssapi_out_of_turn_is_refused() {
     let continued = handle(&mut startup(), GSS_CONTINUE);
     assert_eq!(continued, Err(unexpected.to_owned()));
 }
+
+#[test]
+fn scram_counts_outside_the_limits_are_refused() {
+    let invalid = "malformed SCRAM message (invalid iteration count)";
+    let too_high = "could not complete SCRAM authentication: \
+                    SCRAM iteration count exceeds the maximum allowed";
+    let table = [
+        ("4096", Ok(())),
+        ("0", Err(invalid)),
+        ("x", Err(invalid)),
+        ("4294967296", Err(invalid)),
+        ("100001", Err(too_high)),
+    ];
+    for (count, expected) in table {
+        let parameters = [("user".to_owned(), "u".to_owned())];
+        let mut out = BytesMut::new();
+        let policy = AuthPolicy::default();
+        let mut startup =
+            Startup::begin(&parameters, Some(b"p"), policy, &mut out).expect("started");
+        out.clear();
+        let said = |out: &[u8]| String::from_utf8_lossy(out).into_owned();
+        let mut handle = |code: u8, text: &str, out: &mut BytesMut| {
+            let size = u8::try_from(8 + text.len()).expect("short");
+            let head = [b'R', 0, 0, 0, size, 0, 0, 0, code];
+            let frame = [&head[..], text.as_bytes()].concat();
+            let frame = poll_frame(&mut BytesMut::from(&frame[..])).expect("a frame");
+            startup.handle_frame(frame.expect("whole"), out).map_err(|error| error.to_string())
+        };
+        assert_eq!(handle(10, "SCRAM-SHA-256\0\0", &mut out), Ok(None));
+        let first = said(&out);
+        let (_, nonce) = first.split_once(",r=").expect("a nonce");
+        let challenge = format!("r={nonce}x,s=c2FsdA==,i={count}");
+        let answer = handle(11, &challenge, &mut out).map(|_| ());
+        assert_eq!(answer, expected.map_err(str::to_owned), "{count}");
+    }
+}
