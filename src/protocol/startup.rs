@@ -1,17 +1,15 @@
 //! Start-up and authentication (protocol chapter "Message Flow", sections Start-up and SASL).
 
+mod scram;
+
 use std::fmt;
 
 use bytes::{Bytes, BytesMut};
-use fallible_iterator::FallibleIterator as _;
 use postgres_protocol::authentication::md5_hash;
-use postgres_protocol::authentication::sasl::{
-    ChannelBinding as ScramBinding, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ScramSha256,
-};
-use postgres_protocol::message::backend::{AuthenticationSaslBody, Message as Parsed};
+use postgres_protocol::authentication::sasl::ScramSha256;
+use postgres_protocol::message::backend::Message as Parsed;
 use postgres_protocol::message::frontend;
 
-use super::auth::Binding;
 use super::message::parse;
 use super::{AuthMethod, AuthPolicy, Frame, PolicyError, ProtocolError, ServerMessage};
 use crate::pg::ServerVersion;
@@ -258,9 +256,7 @@ impl Startup {
                 Parsed::AuthenticationSaslContinue(body),
                 State::WaitingForScramChallenge(mut scram),
             ) => {
-                check_iterations(body.data())?;
-                scram.update(body.data()).map_err(StartupError::Scram)?;
-                frontend::sasl_response(scram.message(), out).map_err(StartupError::Scram)?;
+                scram::answer(&mut scram, body.data(), out)?;
                 State::WaitingForScramOutcome(scram)
             }
             (Parsed::AuthenticationSaslFinal(body), State::WaitingForScramOutcome(mut scram)) => {
@@ -281,40 +277,6 @@ impl Startup {
 
     fn password(&self) -> Result<&[u8], StartupError> {
         self.password.as_deref().filter(|p| !p.is_empty()).ok_or(StartupError::PasswordRequired)
-    }
-
-    fn begin_scram(
-        &mut self,
-        body: &AuthenticationSaslBody,
-        out: &mut BytesMut,
-    ) -> Result<ScramSha256, StartupError> {
-        let (mut offers_plain, mut offers_plus) = (false, false);
-        let mut mechanisms = body.mechanisms();
-        while let Some(mechanism) = mechanisms.next().map_err(StartupError::Scram)? {
-            offers_plain |= mechanism == SCRAM_SHA_256;
-            offers_plus |= mechanism == SCRAM_SHA_256_PLUS;
-        }
-        let binding = self.policy.choose_binding(offers_plus)?;
-        let is_offered = offers_plain || matches!(binding, Binding::EndPoint(_));
-        if !is_offered {
-            let text = "none of the server's SASL authentication mechanisms are supported";
-            return Err(StartupError::UnsupportedMethod(text.to_owned()));
-        }
-        self.policy.check_scram(matches!(binding, Binding::EndPoint(_)))?;
-        let password = self.password()?;
-        let (mechanism, binding) = match binding {
-            Binding::Unsupported => (SCRAM_SHA_256, ScramBinding::unsupported()),
-            Binding::Unrequested => (SCRAM_SHA_256, ScramBinding::unrequested()),
-            Binding::EndPoint(hash) => {
-                let hash = hash.map_err(StartupError::UnsupportedMethod)?;
-                (SCRAM_SHA_256_PLUS, ScramBinding::tls_server_end_point(hash))
-            }
-        };
-        let scram = ScramSha256::new(password, binding);
-        self.is_bound = mechanism == SCRAM_SHA_256_PLUS;
-        frontend::sasl_initial_response(mechanism, scram.message(), out)
-            .map_err(StartupError::Scram)?;
-        Ok(scram)
     }
 
     fn handle_parameter(&mut self, name: &str, value: &str) {
@@ -370,22 +332,6 @@ fn requested_method(message: &Parsed) -> Option<AuthMethod> {
 
 fn send_password(password: &[u8], out: &mut BytesMut) -> Result<(), StartupError> {
     frontend::password_message(password, out).map_err(StartupError::Parameter)
-}
-
-/// Refuses a SCRAM challenge (`r=nonce,s=salt,i=count`) whose count is none. One above 100,000 is refused
-/// by `postgres-protocol`, as a hostile server could keep a core busy with it.
-fn check_iterations(challenge: &[u8]) -> Result<(), StartupError> {
-    let count = challenge
-        .split(|&byte| byte == b',')
-        .find_map(|attribute| attribute.strip_prefix(b"i="))
-        .and_then(|digits| std::str::from_utf8(digits).ok()?.parse::<u32>().ok());
-    match count {
-        Some(1..) => Ok(()),
-        _ => {
-            let text = "malformed SCRAM message (invalid iteration count)";
-            Err(StartupError::UnsupportedMethod(text.to_owned()))
-        }
-    }
 }
 
 fn refusal(tag: u8, message: &Parsed) -> StartupError {

@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::path::Path;
+use std::str::Utf8Error;
 
 use super::{ConnectOptions, Keyword, Parameters, SslMode, hosts, string};
 use crate::pg::ServerVersion;
@@ -28,7 +29,7 @@ const NOT_FOR_STANDBYS: [Keyword; 5] = [
 pub struct StandbyConninfo {
     /// The connection string, not yet quoted for a configuration file.
     pub text: String,
-    /// What was given but is not in it, because the standby's libpq is too old to know it.
+    /// What was given but is not in it: the standby's libpq is too old to know it, or it is no text.
     pub left_out: Vec<Keyword>,
 }
 
@@ -53,15 +54,17 @@ impl ConnectOptions {
             let dbname = self.given.non_empty(Keyword::Dbname);
             items.extend(dbname.map(|name| string::item(Keyword::Dbname, name)));
         }
-        let left_out = unknown.into_iter().map(|(keyword, _)| keyword).collect();
+        let mut left_out: Vec<_> = unknown.into_iter().map(|(keyword, _)| keyword).collect();
+        if self.password_text().is_some_and(|text| text.is_err()) {
+            left_out.push(Keyword::Password);
+        }
         StandbyConninfo { text: items.join(" "), left_out }
     }
 
     fn standby_parameters(&self, passfile: Option<&Path>) -> Parameters {
         let mut parameters = self.given.clone();
         parameters.set(Keyword::User, &self.user);
-        let password = self.password.as_ref().map(|password| password.as_bytes());
-        if let Some(password) = password.and_then(|bytes| str::from_utf8(bytes).ok()) {
+        if let Some(Ok(password)) = self.password_text() {
             parameters.set(Keyword::Password, password);
         }
         if let Some(path) = passfile.and_then(Path::to_str) {
@@ -76,6 +79,11 @@ impl ConnectOptions {
             parameters.set(Keyword::SslMode, self.tls.mode.to_string());
         }
         parameters
+    }
+
+    /// Returns the password; one that was typed may not be text.
+    fn password_text(&self) -> Option<Result<&str, Utf8Error>> {
+        self.password.as_ref().map(|password| str::from_utf8(password.as_bytes()))
     }
 
     /// Returns the hosts as they were given, with the default directory where there is neither a name
@@ -186,6 +194,10 @@ mod tests {
         let environment = Environment::new("u", "/s").with_variable("PGPASSWORD", "other");
         let options = ConnectOptions::resolve(&arguments, "p", &environment).expect("valid");
         assert_eq!(standby(&options, 18).text, "user=u password=typed host='/s' port=5432");
+        let arguments =
+            ConnectionArguments { password: Some(Password::new(*b"\xff")), ..Default::default() };
+        let options = ConnectOptions::resolve(&arguments, "p", &environment).expect("valid");
+        assert_eq!(standby(&options, 18).left_out, [Keyword::Password]);
         let options = self::options("", &[], None);
         let passfile = Path::new("/home/u/.pgpass");
         let written = options.for_standby(ServerVersion::major_release(18), Some(passfile));
