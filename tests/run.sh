@@ -7,11 +7,11 @@ tests/servers.sh
 # Some tests inject faults, cut the power of a disk in a file, or have a Kerberos realm. What is missing and
 # cannot be installed makes them say that they are skipped, or fail when CI is set.
 if ! { command -v strace && command -v xfs_io && command -v mkfs.ext4 && command -v krb5kdc &&
-    command -v krb5-config; } >/dev/null; then
+    command -v krb5-config && command -v lz4 && command -v zstd; } >/dev/null; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
         apt-get update -qq
         DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends --no-upgrade \
-            strace xfsprogs e2fsprogs krb5-kdc krb5-admin-server krb5-user libkrb5-dev libclang-dev \
+            strace xfsprogs e2fsprogs lz4 zstd krb5-kdc krb5-admin-server krb5-user libkrb5-dev libclang-dev \
             >/dev/null
     fi
 fi
@@ -20,9 +20,9 @@ cargo clippy --all-targets --locked -- -D warnings
 RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --locked
 cargo test --locked "$@"
 # What the feature gssapi adds, where there is the library that it is built against.
-if [ -n "${CI:-}" ] || command -v krb5-config >/dev/null; then
+if [ -n "${CI:-}" ] || { command -v krb5-config && ldconfig -p | grep libclang; } >/dev/null; then
     cargo clippy --all-targets --locked --features gssapi -- -D warnings
     cargo test --locked --features gssapi gss
 else
-    echo "tests/run.sh: feature gssapi is not tested: libkrb5-dev is missing" >&2
+    echo "tests/run.sh: feature gssapi is not tested: libkrb5-dev or libclang-dev is missing" >&2
 fi
