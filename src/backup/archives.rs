@@ -239,15 +239,17 @@ impl Archives {
         };
         let is_as_listed =
             comparison.as_ref().is_none_or(|comparison| comparison.findings.is_empty());
-        self.finish_stdout(verdict == Verdict::Sound && is_as_listed)?;
+        // What arrived damaged gets neither manifest nor end, so that whoever reads it notices.
+        if is_as_listed {
+            self.finish_stdout(verdict)?;
+        }
         Ok(Received { directories: self.directories, manifest: self.manifest, comparison })
     }
 
-    /// Ends the tar on standard output. A backup that is sound gets its manifest before; of one that is damaged,
-    /// all there is.
-    fn finish_stdout(&mut self, is_sound: bool) -> Result<(), BackupError> {
+    /// Ends the tar on standard output, with the manifest as its last member if the server found no damage.
+    fn finish_stdout(&mut self, verdict: Verdict) -> Result<(), BackupError> {
         let Some(mut output) = self.stdout.take() else { return Ok(()) };
-        let manifest = self.manifest.as_mut().filter(|_| is_sound);
+        let manifest = self.manifest.as_mut().filter(|_| verdict == Verdict::Sound);
         if let (Output::Tar(tar), Some(manifest)) = (&mut output, manifest) {
             let member = NewMember {
                 name: MANIFEST_NAME,
