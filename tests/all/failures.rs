@@ -148,7 +148,8 @@ fn servers_of_other_releases() {
 
 #[test]
 fn servers_that_go_away_in_each_phase() {
-    for name in ["14/wal-none", "15/tar", "18/wal-none"] {
+    // With tablespaces, only the tar format: plain would put them where the recorded server had them.
+    for (name, format) in [("14/wal-none", "-Fp"), ("15/tar", "-Ft"), ("18/wal-none", "-Fp")] {
         let fixture = Fixture::load(name).expect("the fixture is readable");
         let session = Session::from_fixture(&fixture);
         let size = session.first_connection_size();
@@ -157,7 +158,7 @@ fn servers_that_go_away_in_each_phase() {
         let positions: Vec<_> = early.chain([size / 2]).chain(late).collect();
         for_each(&positions, |&position| {
             let fault = Fault::DiesAt { connection: 0, position };
-            let finished = both_against(&session, fault, &["-X", "none"]);
+            let finished = both_against(&session, fault, &["-X", "none", format]);
             agree(&finished, without_name, &format!("{name}: {position}"));
         });
     }
