@@ -9,6 +9,7 @@
 //! |---|---|---|
 //! | 5 | [`cli`] | arguments, terminal, signals, exit codes: the only place that prints |
 //! | 4 | [`backup`] | a base backup: prepare, receive, finish |
+//! | 4 | [`receive`] | continuous WAL receiving: where to start, reconnecting, timelines |
 //! | 3 | [`wal`] | streaming WAL: session driver, segments, history files |
 //! | 2 | [`net`] | connecting, TLS and GSSAPI, authentication, framed reads (tokio) |
 //! | 2 | [`storage`] | files: direct and buffered writers, compression, extraction, durable names, clean-up |
@@ -16,6 +17,7 @@
 //! | 1 | [`protocol`] | frames, start-up and authentication, replication commands, sub-protocols |
 //! | 1 | [`archive`] | tar and compressed streams as push streams |
 //! | 1 | [`manifest`] | `backup_manifest`: reading it and comparing it with what was received |
+//! | 1 | [`walrecord`] | WAL pages and records: proving the log while it passes |
 //! | 0 | [`pg`] | vocabulary: positions, timelines, segments, versions, checksums, tablespaces |
 //!
 //! # Invariants
@@ -33,5 +35,7 @@ pub mod net;
 pub mod pg;
 pub mod pipeline;
 pub mod protocol;
+pub mod receive;
 pub mod storage;
 pub mod wal;
+pub mod walrecord;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::pg::{Compression, TablespaceMappings};
+use crate::storage::DirectIo;
 
 /// Everything that decides how a base backup is taken, but for the server's address.
 #[derive(Clone, Debug)]
@@ -214,13 +215,4 @@ pub enum OnFailure {
     CleanUp,
     /// Everything stays for inspection.
     Keep,
-}
-
-/// Whether large files are written with direct I/O.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DirectIo {
-    /// Where the file system supports it.
-    Auto,
-    /// Never.
-    Off,
 }

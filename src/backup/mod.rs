@@ -20,8 +20,9 @@ mod stages;
 mod standby;
 mod wal_stream;
 
+pub use crate::storage::DirectIo;
 pub use config::{
-    BackupCompression, BackupConfig, Checkpoint, DirectIo, Durability, ManifestRequest, OnFailure,
+    BackupCompression, BackupConfig, Checkpoint, Durability, ManifestRequest, OnFailure,
     PageChecksums, ServerTarget, SizeEstimate, SlotChoice, StandbySetup, SyncMethod, Target,
     WalMethod,
 };

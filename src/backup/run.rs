@@ -13,8 +13,8 @@ use super::receive::{ArchiveWorker, BackupStream, Header, QUEUE_MAX, Sent};
 use super::standby::StandbyFiles;
 use super::wal_stream::{self, Observer};
 use super::{
-    BackupConfig, BackupError, DirectIo, Durability, Event, OnFailure, Phase, Progress, Reporter,
-    SyncMethod, Target, WalMethod, finish, request,
+    BackupConfig, BackupError, Durability, Event, OnFailure, Phase, Progress, Reporter, SyncMethod,
+    Target, WalMethod, finish, request,
 };
 use crate::net::Connection;
 use crate::net::conninfo::ConnectOptions;
@@ -113,7 +113,7 @@ async fn take(
     // Declared before all that hands work to it, so it is dropped when nobody holds it any more.
     let disk = Disk::start(DiskConfig {
         sync: config.durability == Durability::Sync(SyncMethod::Fsync),
-        direct_io: config.direct_io == DirectIo::Auto,
+        direct_io: config.direct_io,
     })
     .map_err(BackupError::Thread)?;
     let destinations = plan_archives(&config.target, &header.tablespaces, cluster.modes, created)?;

@@ -8,6 +8,7 @@ mod member_path;
 mod os_error;
 mod segment;
 mod tablespace;
+mod timestamp;
 mod version;
 
 pub use checksum::{ChecksumAlgorithm, Digest, Digester};
@@ -21,4 +22,5 @@ pub use segment::{
     history_file_name,
 };
 pub use tablespace::{Oid, Tablespace, TablespaceLocation, TablespaceMappings, canonicalize};
+pub use timestamp::Timestamp;
 pub use version::{InvalidVersion, ServerVersion};

@@ -154,6 +154,21 @@ pub fn create_physical_slot(name: &str, lifetime: SlotLifetime, version: ServerV
     format!("CREATE_REPLICATION_SLOT {name}{temporary} PHYSICAL {reserve}")
 }
 
+/// Creates a permanent physical slot that holds no WAL before it is first used.
+pub fn create_unreserved_physical_slot(name: &str) -> String {
+    format!("CREATE_REPLICATION_SLOT {} PHYSICAL", escape_identifier(name))
+}
+
+/// Asks where a slot stands; from 15 on.
+pub fn read_slot(name: &str) -> String {
+    format!("READ_REPLICATION_SLOT {}", escape_identifier(name))
+}
+
+/// Drops a slot.
+pub fn drop_slot(name: &str) -> String {
+    format!("DROP_REPLICATION_SLOT {}", escape_identifier(name))
+}
+
 /// Starts the physical WAL stream of a timeline at a position.
 pub fn start_replication(slot: Option<&str>, start: Lsn, timeline: TimelineId) -> String {
     let slot = slot.map(|name| format!("SLOT {} ", escape_identifier(name))).unwrap_or_default();

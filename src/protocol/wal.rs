@@ -14,13 +14,9 @@ use postgres_protocol::message::frontend;
 
 use super::message::Rows;
 use super::{Message, ProtocolError, ServerMessage};
-use crate::pg::{Lsn, TimelineId};
+use crate::pg::{Lsn, TimelineId, Timestamp};
 
 const COMMAND: &str = "START_REPLICATION";
-
-/// The server's and the client's clocks in messages: microseconds since 2000-01-01 UTC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WallClock(pub i64);
 
 /// What the WAL stream tells.
 #[derive(Clone, Debug)]
@@ -154,7 +150,7 @@ impl WalStream {
     }
 
     /// Writes what the client has to send; says whether there was anything.
-    pub fn poll_transmit(&mut self, now: Instant, clock: WallClock, out: &mut BytesMut) -> bool {
+    pub fn poll_transmit(&mut self, now: Instant, clock: Timestamp, out: &mut BytesMut) -> bool {
         let before = out.len();
         if std::mem::take(&mut self.status_due) {
             self.write_status(clock, out);
@@ -269,7 +265,7 @@ impl WalStream {
         })
     }
 
-    fn write_status(&self, clock: WallClock, out: &mut BytesMut) {
+    fn write_status(&self, clock: Timestamp, out: &mut BytesMut) {
         let flushed = match self.config.flush_reports {
             FlushReports::Send => self.flushed,
             FlushReports::Withhold => Lsn::INVALID,
@@ -280,7 +276,7 @@ impl WalStream {
         out.put_u64(self.received.offset());
         out.put_u64(flushed.offset());
         out.put_u64(Lsn::INVALID.offset());
-        out.put_i64(clock.0);
+        out.put_i64(clock.micros());
         out.put_u8(0);
     }
 }

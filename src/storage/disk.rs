@@ -25,13 +25,22 @@ const JOBS_MAX: usize = 64;
 /// journal for all of them; the bound keeps the number of open files small.
 const SYNC_BATCH_MAX: usize = 32;
 
+/// Whether large files are written with direct I/O.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DirectIo {
+    /// Where the file system supports it.
+    Auto,
+    /// Never.
+    Off,
+}
+
 /// How files are written.
 #[derive(Clone, Copy, Debug)]
 pub struct DiskConfig {
     /// Whether every file is synced when it is complete.
     pub sync: bool,
     /// Whether large files may go round the page cache.
-    pub direct_io: bool,
+    pub direct_io: DirectIo,
 }
 
 /// The disk threads of one backup. Dropping it gives the work up and waits for what is under way.

@@ -19,7 +19,7 @@ mod writer;
 
 pub use block::BLOCK_SIZE;
 pub use created::{ClaimError, CleanUp, CreatedDirectories, DirectoryRole};
-pub use disk::{Disk, DiskConfig, DiskHandle};
+pub use disk::{DirectIo, Disk, DiskConfig, DiskHandle};
 pub use error::StorageError;
 pub use extract::{ExtractError, Extractor, ExtractorConfig};
 pub use file::NewFile;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::StorageError;
 use super::block::{BLOCK_SIZE, Block};
-use super::disk::{DiskHandle, Job};
+use super::disk::{DirectIo, DiskHandle, Job};
 use super::file::{NewFile, OpenFile};
 
 /// Files up to this size are collected in memory and written through the page cache by one thread, from
@@ -57,7 +57,7 @@ impl FileWriter {
             }
             FileSize::Known(_) | FileSize::Unknown => {
                 let mut file = OpenFile::buffered(NewFile::create(path, mode)?);
-                if disk.config().direct_io {
+                if disk.config().direct_io == DirectIo::Auto {
                     file = file.try_direct();
                 }
                 if let FileSize::Known(size) = size {

@@ -8,8 +8,10 @@ mod error;
 mod files;
 mod receiver;
 mod session;
+mod sync_policy;
 
 pub use error::WalError;
 pub use files::WalTarget;
 pub use receiver::{WalNotice, WalObserver, WalReceiver, WalReceiverConfig};
 pub use session::{Slot, SlotUse};
+pub use sync_policy::SyncPolicy;

@@ -12,12 +12,10 @@ use super::session::{CreatedSlot, WalSession};
 use super::{Slot, SlotUse, WalError, WalTarget};
 use crate::net::conninfo::ConnectOptions;
 use crate::net::{CommandError, Connection, ConnectionError};
-use crate::pg::{Lsn, SegmentNumber, TimelineId, WalSegmentSize};
+use crate::pg::{Lsn, SegmentNumber, TimelineId, Timestamp, WalSegmentSize};
 use crate::pipeline::{Ended, Worker};
 use crate::protocol::command::SlotLifetime;
-use crate::protocol::{
-    FlushReports, ServerMessage, WalEvent, WalStream, WalStreamConfig, WallClock,
-};
+use crate::protocol::{FlushReports, ServerMessage, WalEvent, WalStream, WalStreamConfig};
 use crate::storage::StorageError;
 
 /// Batches of WAL that wait for the disk; each is what one read gave, at most the read buffer.
@@ -387,10 +385,9 @@ async fn sleep_until_or_forever(wake_up: Option<Instant>) {
     }
 }
 
-/// Returns the time in the protocol's unit; the epoch of PostgreSQL is 2000-01-01.
-fn wall_clock() -> WallClock {
-    const EPOCH_SINCE_1970: Duration = Duration::from_secs(946_684_800);
+/// Returns the time in the protocol's unit.
+pub(super) fn wall_clock() -> Timestamp {
     let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let micros = since_1970.saturating_sub(EPOCH_SINCE_1970).as_micros();
-    WallClock(i64::try_from(micros).unwrap_or(i64::MAX))
+    let micros = i64::try_from(since_1970.as_micros()).unwrap_or(i64::MAX);
+    Timestamp::from_micros(micros - Timestamp::UNIX_EPOCH_OFFSET_SECONDS * 1_000_000)
 }

@@ -4,9 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules and their layers, as in the map.
-const LAYERS: [(&str, u32); 10] = [
+const LAYERS: [(&str, u32); 12] = [
     ("cli", 5),
     ("backup", 4),
+    ("receive", 4),
     ("wal", 3),
     ("net", 2),
     ("storage", 2),
@@ -14,6 +15,7 @@ const LAYERS: [(&str, u32); 10] = [
     ("protocol", 1),
     ("archive", 1),
     ("manifest", 1),
+    ("walrecord", 1),
     ("pg", 0),
 ];
 

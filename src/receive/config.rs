@@ -1,0 +1,60 @@
+//! What the user wants.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::pg::{Compression, Lsn};
+use crate::storage::DirectIo;
+use crate::wal::SyncPolicy;
+
+/// How WAL is received.
+#[derive(Clone, Debug)]
+pub struct ReceiveConfig {
+    /// Where it goes: a directory that exists.
+    pub directory: PathBuf,
+    /// The replication slot to stream with; it must exist.
+    pub slot: Option<String>,
+    /// Receiving ends when a position behind this one was received.
+    pub end: Option<Lsn>,
+    /// What happens when a stream ends that should not.
+    pub on_disconnect: OnDisconnect,
+    /// When WAL is brought to stable storage.
+    pub sync: SyncPolicy,
+    /// How segments are compressed.
+    pub compression: Option<Compression>,
+    /// How often a status update is sent without need; `None` for never.
+    pub status_interval: Option<Duration>,
+    /// Whether segments may be written past the page cache.
+    pub direct_io: DirectIo,
+    /// What happens when the server no longer has the WAL that comes next.
+    pub on_hole: HolePolicy,
+    /// Whether a time index is kept beside the WAL.
+    pub time_index: TimeIndex,
+}
+
+/// What happens when a stream ends that should not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnDisconnect {
+    /// After a pause, it is made again.
+    Reconnect,
+    /// Receiving ends with an error.
+    Stop,
+}
+
+/// What happens when the server no longer has the WAL that comes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HolePolicy {
+    /// That is an error, like each later attempt.
+    Refuse,
+    /// Receiving goes on where the server is, and the hole is recorded.
+    Skip,
+}
+
+/// Whether a time index is kept beside the WAL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeIndex {
+    /// It is.
+    Keep,
+    /// It is not.
+    None,
+}

@@ -1,0 +1,17 @@
+//! Receiving WAL for as long as it comes: the job of `pg_receivewal`.
+//!
+//! [`run`] finds out where to start (`start_point`), streams (`stream`) until the user, the end position or a failure
+//! stops it, and begins anew after each failure. Follows `pg_receivewal.c` and `receivelog.c` of
+//! PostgreSQL 18.
+
+mod config;
+mod error;
+mod report;
+mod run;
+mod slots;
+
+pub use config::{HolePolicy, OnDisconnect, ReceiveConfig, TimeIndex};
+pub use error::ReceiveError;
+pub use report::{Event, Hole, HoleCause, Observer};
+pub use run::{ReceiveJob, run};
+pub use slots::{IfSlotExists, create_slot, drop_slot};

@@ -1,0 +1,113 @@
+//! What receiving tells while it runs. It never prints: `cli` implements [`Observer`].
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::ReceiveError;
+use crate::pg::{Lsn, TimelineId, Timestamp};
+use crate::protocol::ServerMessage;
+
+/// Something that happened, in the order in which it happened.
+#[derive(Debug)]
+pub enum Event {
+    /// The server is about to be asked for the stream.
+    Starting {
+        /// The position asked for, where a segment begins.
+        at: Lsn,
+        /// Its timeline.
+        timeline: TimelineId,
+    },
+    /// A file in the directory looks like a segment by its name but not by its size; it does not count.
+    SkippedFile {
+        /// The file's name.
+        name: String,
+        /// The size of its contents, uncompressed.
+        size: u64,
+        /// Whether that size had to be found by looking into it.
+        is_compressed: bool,
+    },
+    /// WAL is missing, and this is where receiving starts or goes on.
+    Hole(Hole),
+    /// A segment is complete and has its final name.
+    FinishedSegment {
+        /// Where it ends.
+        end: Lsn,
+        /// Its timeline.
+        timeline: TimelineId,
+    },
+    /// The stream goes on with another timeline.
+    SwitchedTimeline {
+        /// The new timeline.
+        timeline: TimelineId,
+        /// Up to where the old one was received.
+        at: Lsn,
+    },
+    /// The end position is reached.
+    ReachedEnd {
+        /// Up to where WAL was received.
+        at: Lsn,
+        /// On this timeline.
+        timeline: TimelineId,
+    },
+    /// The user wants receiving to end.
+    Interrupted,
+    /// A segment that is not complete keeps the name of a partial one.
+    NotRenamed {
+        /// The name it does not get.
+        name: String,
+    },
+    /// A stream could not be made or broke; receiving begins anew.
+    Failed(ReceiveError),
+    /// The stream is gone; this is how long nothing happens now.
+    Disconnected {
+        /// The pause before the next attempt.
+        pause: Duration,
+    },
+    /// The server writes the log in a form that is not known, so it is received without a check.
+    UncheckedFormat {
+        /// The server's version.
+        version: String,
+    },
+    /// A file beside the WAL could not be written that nothing depends on.
+    SideFileFailed {
+        /// What went wrong.
+        reason: String,
+    },
+    /// The server sent a notice or a warning.
+    Notice(Box<ServerMessage>),
+}
+
+/// WAL that is not there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hole {
+    /// The first position that is missing; `None` if nothing is known of what was before.
+    pub from: Option<Lsn>,
+    /// Where the WAL begins that is there.
+    pub to: Lsn,
+    /// The timeline of that position.
+    pub timeline: TimelineId,
+    /// Why it opened.
+    pub cause: HoleCause,
+    /// When it was noticed, by the local clock.
+    pub noticed: Timestamp,
+    /// The directory of the WAL.
+    pub directory: PathBuf,
+}
+
+/// Why a hole opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HoleCause {
+    /// The directory holds no WAL, and there is no slot that says where to start.
+    EmptyDirectory,
+    /// The directory holds no WAL, and the slot holds no position: it was never used, or the server invalidated
+    /// it.
+    SlotWithoutPosition,
+    /// The server has removed the WAL that comes next.
+    RemovedByServer,
+}
+
+/// Hears of what happens.
+pub trait Observer {
+    /// Takes an event.
+    fn report(&self, event: Event);
+}
