@@ -1,9 +1,14 @@
-//! A named thread behind a bounded queue. Knows nothing of PostgreSQL.
+//! A named thread behind a bounded queue, and a queue whose reader takes everything at once. Knows nothing of
+//! PostgreSQL.
+
+mod inbox;
 
 use std::panic::resume_unwind;
 use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, oneshot};
+
+pub use inbox::{InboxReceiver, InboxSender, Taken, inbox};
 
 /// A thread that takes batches from a bounded queue, in order, and ends with a result.
 ///

@@ -38,6 +38,11 @@ impl Block {
         size
     }
 
+    /// Leaves the next bytes out: what they were before is nobody's business.
+    pub(super) fn skip(&mut self, size: usize) {
+        self.filled = (self.filled + size).min(BLOCK_SIZE);
+    }
+
     /// Says whether nothing more fits.
     pub(super) fn is_full(&self) -> bool {
         self.filled == BLOCK_SIZE

@@ -36,6 +36,16 @@ impl NewFile {
         Ok(NewFile { file, path })
     }
 
+    /// Opens a file that an earlier run created.
+    ///
+    /// # Errors
+    /// If it does not exist, or cannot be opened.
+    pub fn reopen(path: PathBuf) -> Result<Self, StorageError> {
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).open(&path).context("open file", &path)?;
+        Ok(NewFile { file, path })
+    }
+
     /// Returns where the file was created.
     pub fn path(&self) -> &Path {
         &self.path
@@ -57,6 +67,37 @@ impl NewFile {
         self.file.set_len(size).context("truncate file", &self.path)
     }
 
+    /// Returns its present size.
+    ///
+    /// # Errors
+    /// If the operating system does not tell.
+    pub fn size(&self) -> Result<u64, StorageError> {
+        Ok(self.file.metadata().context("stat file", &self.path)?.len())
+    }
+
+    /// Gives the file its size and reserves the space, which reads as zeros. Where the file system cannot
+    /// reserve, it only gets the size.
+    ///
+    /// # Errors
+    /// If there is no room.
+    pub fn preallocate(&self, size: u64) -> Result<(), StorageError> {
+        match fallocate(&self.file, FallocateFlags::empty(), 0, size) {
+            Ok(()) => Ok(()),
+            Err(errno @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG | Errno::IO)) => {
+                Err(StorageError::new("write to file", &self.path, errno))
+            }
+            Err(_) => self.set_size(size),
+        }
+    }
+
+    /// Brings the contents to stable storage, and of the file's attributes what is needed to read them.
+    ///
+    /// # Errors
+    /// As [`Self::sync`].
+    pub fn sync_contents(&self) -> Result<(), StorageError> {
+        self.file.sync_data().context("fsync file", &self.path)
+    }
+
     /// Brings contents and size to stable storage.
     ///
     /// # Errors
@@ -71,6 +112,11 @@ impl NewFile {
     /// If closing fails.
     pub fn close(self) -> Result<(), StorageError> {
         nix::unistd::close(self.file).context("close file", &self.path)
+    }
+
+    /// Notes that the file was renamed.
+    pub(super) fn set_path(&mut self, path: PathBuf) {
+        self.path = path;
     }
 
     /// Returns the open file.

@@ -67,11 +67,20 @@ impl Block {
         self.contents.len() >= BLOCK_SIZE
     }
 
+    /// Whether nothing is in it.
+    pub fn is_empty(&self) -> bool {
+        self.contents.is_empty()
+    }
+
     /// Makes this the block that follows `previous`, empty, whatever it was before.
     pub fn follow(&mut self, previous: &Block) {
-        let window_start = previous.contents.len().saturating_sub(gzip::WINDOW_SIZE);
+        // A stream that was flushed has short blocks; what lies before them serves as well.
+        let tail = |bytes: &'_ [u8], size: usize| bytes.len().saturating_sub(size)..bytes.len();
+        let contents = tail(&previous.contents, gzip::WINDOW_SIZE);
+        let window = tail(&previous.window, gzip::WINDOW_SIZE - contents.len());
         self.window.clear();
-        self.window.extend_from_slice(previous.contents.get(window_start..).unwrap_or_default());
+        self.window.extend_from_slice(previous.window.get(window).unwrap_or_default());
+        self.window.extend_from_slice(previous.contents.get(contents).unwrap_or_default());
         self.contents.clear();
         self.is_last = false;
     }

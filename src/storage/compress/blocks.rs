@@ -53,13 +53,28 @@ impl BlockCompressor {
             let taken = self.current.fill(bytes);
             bytes = bytes.get(taken..).unwrap_or_default();
             if self.current.is_full() {
-                let mut next = self.spare.pop().unwrap_or_default();
-                next.follow(&self.current);
-                self.pool.submit(mem::replace(&mut self.current, next));
+                self.submit_current();
                 self.give_ready(output)?;
             }
         }
         Ok(())
+    }
+
+    /// Gives up everything that was taken so far; the stream can be read up to there.
+    pub(super) fn flush(&mut self, output: Output<'_>) -> Result<(), CompressError> {
+        if !self.current.is_empty() {
+            self.submit_current();
+        }
+        while let Some(outcome) = self.pool.next() {
+            self.give(outcome, output)?;
+        }
+        Ok(())
+    }
+
+    fn submit_current(&mut self) {
+        let mut next = self.spare.pop().unwrap_or_default();
+        next.follow(&self.current);
+        self.pool.submit(mem::replace(&mut self.current, next));
     }
 
     /// Ends the stream.

@@ -86,6 +86,19 @@ impl Compressor {
         outcome.map_err(|error| error.with_path(&self.path))
     }
 
+    /// Gives the output everything that was compressed so far, so that it can be read up to here. Costs some of
+    /// the compression.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub(super) fn flush(&mut self, output: Output<'_>) -> Result<(), StorageError> {
+        let outcome = match &mut self.stage {
+            Stage::Blocks(blocks) => blocks.flush(output),
+            Stage::Zstd(zstd) => zstd.flush(output),
+        };
+        outcome.map_err(|error| error.with_path(&self.path))
+    }
+
     /// Ends the compressed stream and gives the output the rest of it.
     ///
     /// # Errors

@@ -75,6 +75,23 @@ fn what_was_compressed_comes_back_in_order() {
 }
 
 #[test]
+fn what_was_flushed_can_be_read_before_the_stream_ends() {
+    let contents = contents(3 * BLOCK_SIZE / 2);
+    for compression in compressions() {
+        let (mut compressed, mut decoder) = (Vec::new(), Decoder::new(compression.format()));
+        let mut compressor = Compressor::new(compression, Path::new("segment")).unwrap();
+        let mut readable = 0;
+        for (written, chunk) in contents.chunks(50_000).enumerate() {
+            compressor.write(chunk, &mut |bytes| Ok(compressed.extend_from_slice(bytes))).unwrap();
+            compressor.flush(&mut |bytes| Ok(compressed.extend_from_slice(bytes))).unwrap();
+            let mut count = |bytes: bytes::Bytes| Ok::<_, StorageError>(readable += bytes.len());
+            decoder.handle(&std::mem::take(&mut compressed), &mut count).unwrap();
+            assert_eq!(readable, written * 50_000 + chunk.len(), "{compression:?}");
+        }
+    }
+}
+
+#[test]
 fn small_files_and_odd_chunks_come_back() {
     for compression in compressions() {
         for (size, chunk_size) in

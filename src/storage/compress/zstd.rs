@@ -54,6 +54,18 @@ impl ZstdCompressor {
         Ok(())
     }
 
+    /// Gives up everything that was taken so far; the frame can be read up to there.
+    pub(super) fn flush(&mut self, output: Output<'_>) -> Result<(), CompressError> {
+        loop {
+            let mut compressed = OutBuffer::around(&mut self.output);
+            let remaining = self.encoder.flush(&mut compressed).map_err(CompressError::Codec)?;
+            output(compressed.as_slice())?;
+            if remaining == 0 {
+                return Ok(());
+            }
+        }
+    }
+
     /// Ends the frame.
     pub(super) fn finish(mut self, output: Output<'_>) -> Result<(), CompressError> {
         loop {

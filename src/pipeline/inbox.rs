@@ -1,0 +1,214 @@
+//! A queue whose reader takes everything at once.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+
+use super::Ended;
+
+/// Creates a queue for items of at most `weight_max` together; one heavier item alone is let in too.
+pub fn inbox<T>(weight_max: usize) -> (InboxSender<T>, InboxReceiver<T>) {
+    let shared = Arc::new(Shared {
+        state: Mutex::new(State { items: VecDeque::new(), weight: 0, taken: 0, is_closed: false }),
+        weight_max,
+        filled: Condvar::new(),
+        emptied: Notify::new(),
+    });
+    (InboxSender(Arc::clone(&shared)), InboxReceiver(shared))
+}
+
+#[derive(Debug)]
+struct Shared<T> {
+    state: Mutex<State<T>>,
+    weight_max: usize,
+    filled: Condvar,
+    emptied: Notify,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    items: VecDeque<T>,
+    weight: usize,
+    /// How often the reader has taken something.
+    taken: u64,
+    /// One of both sides is gone.
+    is_closed: bool,
+}
+
+impl<T> Shared<T> {
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        // Nothing that is done under the lock leaves a state that is not whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn close(&self) {
+        self.lock().is_closed = true;
+        self.filled.notify_all();
+        self.emptied.notify_waiters();
+    }
+}
+
+/// The asynchronous side, which fills the queue. Dropping it closes the queue.
+#[derive(Debug)]
+pub struct InboxSender<T>(Arc<Shared<T>>);
+
+impl<T> InboxSender<T> {
+    /// Waits until the queue has room. Cancellation safe.
+    ///
+    /// # Errors
+    /// [`Ended`] if the reader is gone.
+    pub async fn room(&self) -> Result<(), Ended> {
+        loop {
+            let emptied = self.0.emptied.notified();
+            tokio::pin!(emptied);
+            // From here on, no notification is missed.
+            emptied.as_mut().enable();
+            {
+                let state = self.0.lock();
+                if state.is_closed {
+                    return Err(Ended);
+                }
+                if state.weight < self.0.weight_max {
+                    return Ok(());
+                }
+            }
+            emptied.await;
+        }
+    }
+
+    /// Adds items of a weight, whether there is room or not: [`Self::room`] comes first.
+    pub fn push(&self, items: impl IntoIterator<Item = T>, weight: usize) {
+        let mut state = self.0.lock();
+        state.items.extend(items);
+        state.weight = state.weight.saturating_add(weight);
+        drop(state);
+        self.0.filled.notify_one();
+    }
+
+    /// Returns how often the reader has taken something: whether it gets on.
+    pub fn taken(&self) -> u64 {
+        self.0.lock().taken
+    }
+}
+
+impl<T> Drop for InboxSender<T> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// What the reader finds.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Taken<T> {
+    /// Everything that was there; at least one item.
+    Items(VecDeque<T>),
+    /// Nothing came in time.
+    Nothing,
+    /// Nothing is there and nothing more will come.
+    Closed,
+}
+
+/// The blocking side. Dropping it refuses all that comes.
+#[derive(Debug)]
+pub struct InboxReceiver<T>(Arc<Shared<T>>);
+
+impl<T> InboxReceiver<T> {
+    /// Takes everything that is there; waits for the first item, for ever or so long.
+    pub fn take(&self, patience: Option<Duration>) -> Taken<T> {
+        let deadline = patience.map(|patience| Instant::now() + patience);
+        let mut state = self.0.lock();
+        while state.items.is_empty() {
+            if state.is_closed {
+                return Taken::Closed;
+            }
+            state =
+                match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
+                    None => self.0.filled.wait(state).unwrap_or_else(PoisonError::into_inner),
+                    Some(Duration::ZERO) => return Taken::Nothing,
+                    Some(left) => {
+                        let waited = self.0.filled.wait_timeout(state, left);
+                        waited.unwrap_or_else(PoisonError::into_inner).0
+                    }
+                };
+        }
+        state.weight = 0;
+        state.taken += 1;
+        let items = std::mem::take(&mut state.items);
+        drop(state);
+        self.0.emptied.notify_waiters();
+        Taken::Items(items)
+    }
+}
+
+impl<T> Drop for InboxReceiver<T> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block_on<F: Future>(future: F) -> F::Output {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap()
+            .block_on(future)
+    }
+
+    #[test]
+    fn everything_that_gathered_is_taken_at_once() {
+        let (sender, receiver) = inbox(10);
+        sender.push([1, 2], 1);
+        sender.push([3], 1);
+        assert_eq!(receiver.take(None), Taken::Items([1, 2, 3].into()));
+        assert_eq!(receiver.take(Some(Duration::ZERO)), Taken::Nothing);
+        sender.push([4], 1);
+        drop(sender);
+        assert_eq!(receiver.take(None), Taken::Items([4].into()));
+        assert_eq!(receiver.take(None), Taken::Closed);
+    }
+
+    #[test]
+    fn a_full_queue_has_room_again_when_it_was_taken() {
+        let (sender, receiver) = inbox(10);
+        block_on(async {
+            sender.room().await.unwrap();
+            sender.push([0], 10);
+            let full = tokio::time::timeout(Duration::from_millis(10), sender.room()).await;
+            assert!(full.is_err());
+            let reader = std::thread::spawn(move || {
+                assert_eq!(receiver.take(None), Taken::Items([0].into()));
+                receiver
+            });
+            sender.room().await.unwrap();
+            assert_eq!(sender.taken(), 1);
+            drop(reader.join().unwrap());
+            assert_eq!(sender.room().await, Err(Ended));
+        });
+    }
+
+    #[test]
+    fn a_thousand_items_arrive_in_order_over_two_threads() {
+        let (sender, receiver) = inbox(7);
+        let reader = std::thread::spawn(move || {
+            let mut all = Vec::new();
+            while let Taken::Items(items) = receiver.take(None) {
+                all.extend(items);
+            }
+            all
+        });
+        block_on(async {
+            for number in 0..1000 {
+                sender.room().await.unwrap();
+                sender.push([number], 3);
+            }
+        });
+        drop(sender);
+        assert!(reader.join().unwrap().into_iter().eq(0..1000));
+    }
+}

@@ -1,0 +1,313 @@
+//! A file that is filled from the front over a long time, read by others meanwhile, and synced in between: a WAL
+//! segment under way.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+
+use super::block::{BLOCK_SIZE, Block};
+use super::compress::Compressor;
+use super::error::IoContext as _;
+use super::{DirectIo, NewFile, StorageError, durable};
+use crate::pg::Compression;
+
+/// How such files are made.
+#[derive(Clone, Copy, Debug)]
+pub struct SegmentFileConfig {
+    /// Permission bits.
+    pub mode: u32,
+    /// Whether whole blocks may go past the page cache.
+    pub direct_io: DirectIo,
+}
+
+/// What goes into a file.
+#[derive(Clone, Copy, Debug)]
+pub enum SegmentContents {
+    /// Exactly so many bytes in the end; the file has that size from the beginning.
+    Plain {
+        /// The size in bytes.
+        size: u64,
+    },
+    /// Compressed bytes; nobody knows how many.
+    Compressed(Compression),
+}
+
+/// A file that is filled from the front.
+///
+/// Whole blocks are written past the page cache where that works. What is handed over earlier, because somebody
+/// waits for it, goes through the page cache, which merges small writes.
+#[derive(Debug)]
+pub struct SegmentFile {
+    file: BlockFile,
+    compressor: Option<Compressor>,
+    /// Whether a power cut would leave the name.
+    name_is_durable: bool,
+}
+
+impl SegmentFile {
+    /// Creates a file that must not exist yet. A failure for want of space leaves it empty.
+    ///
+    /// # Errors
+    /// If it cannot be created, or there is no space for it.
+    pub fn create(
+        path: PathBuf,
+        contents: SegmentContents,
+        config: SegmentFileConfig,
+    ) -> Result<Self, StorageError> {
+        let file = NewFile::create(path, config.mode)?;
+        let (compressor, direct_io) = match contents {
+            SegmentContents::Plain { size } => {
+                if let Err(error) = file.preallocate(size) {
+                    // Without effect if this fails too; an empty file is as good a beginning as any other.
+                    let _ = file.set_size(0);
+                    return Err(error);
+                }
+                (None, config.direct_io)
+            }
+            SegmentContents::Compressed(compression) => {
+                // The end moves with each write; that is what the page cache is for.
+                (Some(Compressor::new(compression, file.path())?), DirectIo::Off)
+            }
+        };
+        let file = BlockFile::new(file, direct_io, 0);
+        Ok(SegmentFile { file, compressor, name_is_durable: false })
+    }
+
+    /// Goes on with a file that an earlier run left, behind its first `filled` bytes. It gets its full size if
+    /// it does not have it.
+    ///
+    /// # Errors
+    /// If it cannot be opened, or there is no space for it.
+    pub fn resume(
+        path: PathBuf,
+        size: u64,
+        filled: u64,
+        config: SegmentFileConfig,
+    ) -> Result<Self, StorageError> {
+        let file = NewFile::reopen(path)?;
+        file.preallocate(size)?;
+        let file = BlockFile::new(file, config.direct_io, filled);
+        Ok(SegmentFile { file, compressor: None, name_is_durable: false })
+    }
+
+    /// Returns the file's path.
+    pub fn path(&self) -> &Path {
+        self.file.file.path()
+    }
+
+    /// Appends bytes. They may stay in memory.
+    ///
+    /// # Errors
+    /// If compressing or writing fails.
+    pub fn append(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
+        let SegmentFile { file, compressor, .. } = self;
+        match compressor {
+            Some(compressor) => compressor.write(bytes, &mut |compressed| file.append(compressed)),
+            None => file.append(bytes),
+        }
+    }
+
+    /// Writes everything that was appended, so that others can read it.
+    ///
+    /// # Errors
+    /// If compressing or writing fails.
+    pub fn write_out(&mut self) -> Result<(), StorageError> {
+        let SegmentFile { file, compressor, .. } = self;
+        if let Some(compressor) = compressor {
+            compressor.flush(&mut |compressed| file.append(compressed))?;
+        }
+        file.write_out()
+    }
+
+    /// Brings everything that was appended, and the file's name, to stable storage.
+    ///
+    /// # Errors
+    /// If writing or a sync fails. What was synced before is safe all the same.
+    pub fn sync(&mut self) -> Result<(), StorageError> {
+        self.write_out()?;
+        self.file.file.sync_contents()?;
+        if !self.name_is_durable {
+            durable::sync_directory(durable::parent(self.path()))?;
+            self.name_is_durable = true;
+        }
+        Ok(())
+    }
+
+    /// Ends the file: what is compressed becomes a whole stream, everything is written. Returns it for syncing
+    /// and closing.
+    ///
+    /// # Errors
+    /// If compressing or writing fails.
+    pub fn finish(self) -> Result<NewFile, StorageError> {
+        let SegmentFile { mut file, compressor, .. } = self;
+        if let Some(compressor) = compressor {
+            compressor.finish(&mut |compressed| file.append(compressed))?;
+        }
+        file.write_out()?;
+        Ok(file.file)
+    }
+
+    /// Gives the file another name, at once and durably, and goes on with it.
+    ///
+    /// # Errors
+    /// If a sync or renaming fails.
+    pub fn rename(&mut self, to: PathBuf) -> Result<(), StorageError> {
+        self.sync()?;
+        durable::rename(self.path(), &to)?;
+        self.file.file.set_path(to);
+        Ok(())
+    }
+}
+
+/// A file that is written block by block.
+#[derive(Debug)]
+struct BlockFile {
+    file: NewFile,
+    /// The same file past the page cache; none where that is not wanted or does not work.
+    direct: Option<File>,
+    block: Block,
+    /// Where the block lies in the file.
+    offset: u64,
+    /// How much of the block the file has already.
+    written: usize,
+}
+
+impl BlockFile {
+    fn new(file: NewFile, direct_io: DirectIo, filled: u64) -> Self {
+        let direct = match direct_io {
+            DirectIo::Auto => {
+                let flags = OFlags::DIRECT.bits().cast_signed();
+                OpenOptions::new().write(true).custom_flags(flags).open(file.path()).ok()
+            }
+            DirectIo::Off => None,
+        };
+        let mut block = Block::new();
+        let size = BLOCK_SIZE as u64;
+        // Less than a block.
+        let written = usize::try_from(filled % size).unwrap_or(0);
+        block.skip(written);
+        BlockFile { file, direct, block, offset: filled - filled % size, written }
+    }
+
+    fn append(&mut self, mut bytes: &[u8]) -> Result<(), StorageError> {
+        while !bytes.is_empty() {
+            let copied = self.block.fill(bytes);
+            bytes = bytes.get(copied..).unwrap_or_default();
+            if self.block.is_full() {
+                self.write_block()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a full block and begins the next one.
+    fn write_block(&mut self) -> Result<(), StorageError> {
+        let is_written = self.written == 0 && self.write_directly()?;
+        if !is_written {
+            self.write_out()?;
+        }
+        self.block.clear();
+        self.offset += BLOCK_SIZE as u64;
+        self.written = 0;
+        Ok(())
+    }
+
+    /// Says whether the whole block could be written past the page cache.
+    fn write_directly(&mut self) -> Result<bool, StorageError> {
+        let Some(direct) = &self.direct else { return Ok(false) };
+        match direct.write_all_at(self.block.contents(), self.offset) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                self.direct = None;
+                Ok(false)
+            }
+            Err(error) => Err(error).context("write to file", self.file.path()),
+        }
+    }
+
+    fn write_out(&mut self) -> Result<(), StorageError> {
+        let rest = self.block.contents().get(self.written..).unwrap_or_default();
+        if !rest.is_empty() {
+            self.file.write_at(rest, self.offset + self.written as u64)?;
+            self.written = self.block.filled();
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const CONFIG: SegmentFileConfig = SegmentFileConfig { mode: 0o600, direct_io: DirectIo::Auto };
+    const SIZE: u64 = 4 << 20;
+
+    fn numbered(size: usize) -> Vec<u8> {
+        (0..size).map(|index| (index / 7 % 251 + 1) as u8).collect()
+    }
+
+    #[test]
+    fn what_was_written_out_can_be_read_and_the_rest_is_zero() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("segment");
+        let all = numbered(3 << 20);
+        let contents = SegmentContents::Plain { size: SIZE };
+        let mut file = SegmentFile::create(path.clone(), contents, CONFIG).unwrap();
+        let mut appended = 0;
+        for (step, size) in
+            [10, 5000, 1 << 20, 1, (1 << 20) - 5011, 700_000].into_iter().enumerate()
+        {
+            file.append(&all[appended..appended + size]).unwrap();
+            appended += size;
+            if step.is_multiple_of(2) {
+                file.write_out().unwrap();
+            } else {
+                file.sync().unwrap();
+            }
+            let read = fs::read(&path).unwrap();
+            assert_eq!(read.len() as u64, SIZE);
+            assert!(read[..appended] == all[..appended], "step {step}");
+            assert!(read[appended..].iter().all(|&byte| byte == 0), "step {step}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_resumed_anywhere() {
+        let directory = tempfile::tempdir().unwrap();
+        let all = numbered(SIZE as usize);
+        for filled in [0, 1, 4095, 4096, (1 << 20) - 1, 1 << 20, (2 << 20) + 77, SIZE as usize] {
+            let path = directory.path().join(filled.to_string());
+            fs::write(&path, &all[..filled]).unwrap();
+            let mut file = SegmentFile::resume(path.clone(), SIZE, filled as u64, CONFIG).unwrap();
+            for piece in all[filled..].chunks(100_000) {
+                file.append(piece).unwrap();
+            }
+            file.finish().unwrap().close().unwrap();
+            assert!(fs::read(&path).unwrap() == all, "{filled}");
+        }
+    }
+
+    #[test]
+    fn a_compressed_file_can_be_read_up_to_each_sync() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, name) = (directory.path().join("s.gz.tmp"), directory.path().join("s.gz"));
+        let contents = SegmentContents::Compressed(Compression::Gzip { level: Some(1) });
+        let mut file = SegmentFile::create(path, contents, CONFIG).unwrap();
+        file.append(b"one").unwrap();
+        file.sync().unwrap();
+        file.append(b"two").unwrap();
+        file.rename(name.clone()).unwrap();
+        file.append(b"three").unwrap();
+        file.finish().unwrap().close().unwrap();
+        let compressed = fs::read(&name).unwrap();
+        let mut text = String::new();
+        let mut decoder = flate2::read::GzDecoder::new(&compressed[..]);
+        std::io::Read::read_to_string(&mut decoder, &mut text).unwrap();
+        assert_eq!(text, "onetwothree");
+    }
+}
