@@ -7,12 +7,13 @@ use bytes::Bytes;
 
 use super::members::{CurrentFile, FileWatcher, Members, Record};
 use super::output::{Output, TarForm};
-use super::prepare::{MANIFEST_NAME, MANIFEST_TEMPORARY_NAME, Modes};
+use super::prepare::{MANIFEST_NAME, MANIFEST_TEMPORARY_NAME};
 use super::stages::ArchiveStages;
 use super::standby::{Injector, StandbyFiles};
 use super::{BackupCompression, BackupError, Progress, request};
 use crate::archive::NewMember;
 use crate::manifest::{Comparison, ReceivedLog, compare};
+use crate::net::Modes;
 use crate::pg::{ChecksumAlgorithm, CompressionFormat, Oid};
 use crate::pipeline::Batches;
 use crate::storage::{

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::archive::MemberError;
 use crate::manifest::{Finding, ManifestError};
-use crate::net::{CommandError, ConnectionError};
+use crate::net::{ClusterError, ConnectionError};
 use crate::pg::{MemberPath, OsError};
 use crate::protocol::ServerMessage;
 use crate::storage::{ClaimError, ExtractError, StorageError};
@@ -16,9 +16,6 @@ pub enum BackupError {
     /// The server is too old or too new.
     #[error("incompatible server version {0}")]
     ServerVersion(String),
-    /// A command was refused.
-    #[error(transparent)]
-    Command(#[from] CommandError),
     /// The server refused, broke the protocol, or is gone.
     #[error("{phase}: {source}")]
     Stream {
@@ -27,14 +24,9 @@ pub enum BackupError {
         /// What happened.
         source: ConnectionError,
     },
-    /// The server's answer about itself cannot be used.
-    #[error("could not use the server's setting \"{setting}\": {reason}")]
-    Setting {
-        /// The setting's name.
-        setting: &'static str,
-        /// What is wrong with it.
-        reason: String,
-    },
+    /// The server does not say what it is.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
     /// A directory cannot be filled.
     #[error(transparent)]
     Claim(#[from] ClaimError),

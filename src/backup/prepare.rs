@@ -7,11 +7,8 @@ use std::path::{Path, PathBuf};
 
 use super::archives::{Destination, tar_file_name};
 use super::{BackupError, Target};
-use crate::net::Connection;
-use crate::pg::{
-    ServerVersion, Tablespace, TablespaceLocation, TablespaceMappings, WalSegmentSize,
-};
-use crate::protocol::command::{self, IDENTIFY_SYSTEM};
+use crate::net::{Cluster, Connection, Modes};
+use crate::pg::{Tablespace, TablespaceLocation, TablespaceMappings};
 use crate::storage::{CreatedDirectories, DirectoryRole, ExtractorConfig, StorageError};
 
 /// The manifest's name while it is not sure that the backup is complete.
@@ -25,68 +22,13 @@ pub(super) const MANIFEST_NAME: &str = "backup_manifest";
 const MAJOR_MIN: u32 = 13;
 const MAJOR_MAX: u32 = 18;
 
-/// Permission bits of what is created here, as `data_directory_mode` of the server has them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Modes {
-    pub(super) directory: u32,
-    pub(super) file: u32,
-}
-
-/// What the server says of itself and its cluster.
-#[derive(Clone, Debug)]
-pub(super) struct Cluster {
-    pub(super) version: ServerVersion,
-    pub(super) modes: Modes,
-    pub(super) segment_size: WalSegmentSize,
-    pub(super) system_identifier: String,
-}
-
-impl Cluster {
-    /// Asks the server.
-    pub(super) async fn ask(connection: &mut Connection) -> Result<Self, BackupError> {
-        let session = connection.session().clone();
-        let version = session.server_version;
-        if !(MAJOR_MIN..=MAJOR_MAX).contains(&version.major()) {
-            return Err(BackupError::ServerVersion(session.server_version_text));
-        }
-        let mode = show(connection, "data_directory_mode").await?;
-        let size = show(connection, "wal_segment_size").await?;
-        let system = connection.query("IDENTIFY_SYSTEM", IDENTIFY_SYSTEM).await?;
-        let system_identifier = system.first().and_then(|row| row.text(0)).map(str::to_owned);
-        let system_identifier = system_identifier.ok_or_else(|| {
-            let reason = "unexpected answer to IDENTIFY_SYSTEM".to_owned();
-            BackupError::Setting { setting: "system identifier", reason }
-        })?;
-        Ok(Cluster {
-            version,
-            modes: modes(&mode)?,
-            segment_size: size.parse().map_err(|error| BackupError::Setting {
-                setting: "wal_segment_size",
-                reason: format!("{error}"),
-            })?,
-            system_identifier,
-        })
+/// Asks a server of a supported release about itself.
+pub(super) async fn ask_cluster(connection: &mut Connection) -> Result<Cluster, BackupError> {
+    let session = connection.session();
+    if !(MAJOR_MIN..=MAJOR_MAX).contains(&session.server_version.major()) {
+        return Err(BackupError::ServerVersion(session.server_version_text.clone()));
     }
-}
-
-async fn show(connection: &mut Connection, setting: &'static str) -> Result<String, BackupError> {
-    let rows = connection.query("SHOW", &command::show(setting)).await?;
-    let value = rows.first().and_then(|row| row.text(0)).map(str::to_owned);
-    let reason = "unexpected answer to SHOW".to_owned();
-    value.ok_or(BackupError::Setting { setting, reason })
-}
-
-/// Reads `data_directory_mode`: if the group may read the data directory, it may read the backup.
-fn modes(octal: &str) -> Result<Modes, BackupError> {
-    const GROUP_ACCESS: u32 = 0o050;
-    let mode = u32::from_str_radix(octal, 8).map_err(|_| BackupError::Setting {
-        setting: "data_directory_mode",
-        reason: format!("group access flag could not be parsed: {octal}"),
-    })?;
-    Ok(match mode & GROUP_ACCESS {
-        GROUP_ACCESS => Modes { directory: 0o750, file: 0o640 },
-        _ => Modes { directory: 0o700, file: 0o600 },
-    })
+    Ok(Cluster::ask(connection).await?)
 }
 
 /// Makes sure that the target's directories exist and are empty, and links `pg_wal` to where it is to

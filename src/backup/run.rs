@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::archives::{Archives, Plan};
 use super::finish::{ReceivedBackup, Settled};
-use super::prepare::{Cluster, claim_target, plan_archives};
+use super::prepare::{ask_cluster, claim_target, plan_archives};
 use super::receive::{ArchiveWorker, BackupStream, Header, QUEUE_MAX, Sent};
 use super::standby::StandbyFiles;
 use super::wal_stream::{self, Observer};
@@ -16,8 +16,8 @@ use super::{
     BackupConfig, BackupError, Durability, Event, OnFailure, Phase, Progress, Reporter, SyncMethod,
     Target, WalMethod, finish, request,
 };
-use crate::net::Connection;
 use crate::net::conninfo::ConnectOptions;
+use crate::net::{Cluster, Connection};
 use crate::pg::{Lsn, TimelineId};
 use crate::pipeline::Worker;
 use crate::protocol::BaseBackupStream;
@@ -201,7 +201,7 @@ async fn initiate<'a>(
     created: &mut CreatedDirectories,
 ) -> Result<Initiated<'a>, BackupError> {
     let BackupJob { config, reporter, progress, .. } = job;
-    let cluster = Cluster::ask(&mut connection).await?;
+    let cluster = ask_cluster(&mut connection).await?;
     claim_target(&config.target, cluster.modes, created)?;
     request::check_server(config, cluster.version)?;
     let standby = StandbyFiles::of_job(job, &connection, &cluster);

@@ -4,10 +4,9 @@
 use bytes::Bytes;
 
 use super::output::Output;
-use super::prepare::Cluster;
 use super::{BackupConfig, BackupError, BackupJob, Event, SlotChoice, StandbySetup, WalMethod};
 use crate::archive::{Member, MemberKind, MemberSink, NewMember};
-use crate::net::Connection;
+use crate::net::{Cluster, Connection};
 use crate::storage::{StorageError, now_as_mtime};
 
 /// The file that ALTER SYSTEM writes; what stands last in it counts.

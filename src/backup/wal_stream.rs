@@ -1,12 +1,13 @@
 //! The WAL beside the backup, as the backup's configuration has it.
 
-use super::prepare::{Cluster, create_wal_directories};
+use super::prepare::create_wal_directories;
 use super::receive::Header;
 use super::run::BackupJob;
 use super::{
     BackupCompression, BackupError, Durability, Event, Progress, Reporter, SlotChoice, SyncMethod,
     WalMethod,
 };
+use crate::net::Cluster;
 use crate::pg::Compression;
 use crate::storage::{DiskHandle, FileSize, FileWriter, TarFile, TarOutput};
 use crate::wal::{

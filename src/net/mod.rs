@@ -5,6 +5,7 @@
 //! what needs it, [`Connection`] is an established session over a [`Stream`].
 
 mod attempt;
+mod cluster;
 mod connect;
 mod connection;
 pub mod conninfo;
@@ -18,6 +19,7 @@ mod stream;
 mod target;
 pub mod tls;
 
+pub use cluster::{Cluster, ClusterError, Modes};
 pub use connect::connect;
 pub use connection::Connection;
 pub use error::{CommandError, ConnectError, ConnectionError, FailedAttempt, PeerError, Problem};

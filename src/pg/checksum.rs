@@ -100,6 +100,12 @@ pub enum Digester {
     Sha512(sha2::Sha512),
 }
 
+impl fmt::Debug for Digester {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Digester").finish_non_exhaustive()
+    }
+}
+
 impl Digester {
     /// Starts a checksum over no bytes.
     pub fn new(algorithm: ChecksumAlgorithm) -> Self {

@@ -9,7 +9,7 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut, TryGetError};
 use postgres_protocol::message::frontend;
 
 use super::message::Rows;
@@ -30,6 +30,9 @@ pub enum WalEvent {
         /// The bytes.
         bytes: Bytes,
     },
+    /// The server wants to know how far the client is, and gets an answer with the next
+    /// [`WalStream::poll_transmit`].
+    ReplyRequested,
     /// Something the user should see.
     Notice(Box<ServerMessage>),
     /// The timeline ends here; the server names the next one and where it begins.
@@ -43,6 +46,15 @@ pub enum WalEvent {
     Stopped,
     /// The server shut down, in good order.
     ServerShutDown,
+}
+
+/// What the server says of itself with each message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerStatus {
+    /// The end of its WAL.
+    pub end: Lsn,
+    /// Its clock.
+    pub clock: Timestamp,
 }
 
 /// Whether flushed positions are told to the server; they move the slot that is in use.
@@ -72,8 +84,11 @@ pub struct WalStream {
     state: State,
     /// Everything before this is received.
     received: Lsn,
+    /// Everything before this is written, as far as the caller said.
+    written: Lsn,
     /// Everything before this is on stable storage, as far as the caller said.
     flushed: Lsn,
+    server: Option<ServerStatus>,
     status_due: bool,
     next_status: Option<Instant>,
     copy_done_due: bool,
@@ -100,7 +115,9 @@ impl WalStream {
             config,
             state: State::WaitingForCopy,
             received: config.start,
+            written: Lsn::INVALID,
             flushed: Lsn::INVALID,
+            server: None,
             status_due: false,
             next_status: None,
             copy_done_due: false,
@@ -118,9 +135,24 @@ impl WalStream {
         self.received
     }
 
+    /// Returns what the server last said of itself.
+    pub fn server(&self) -> Option<ServerStatus> {
+        self.server
+    }
+
     /// Says whether the server accepted START_REPLICATION.
     pub fn has_started(&self) -> bool {
         self.state != State::WaitingForCopy
+    }
+
+    /// Notes that everything before `written` is handed to the operating system.
+    pub fn handle_written(&mut self, written: Lsn) {
+        self.written = self.written.max(written);
+    }
+
+    /// Asks for a status update with the next [`Self::poll_transmit`].
+    pub fn handle_news(&mut self) {
+        self.status_due = true;
     }
 
     /// Notes that everything before `flushed` is on stable storage.
@@ -222,16 +254,15 @@ impl WalStream {
         match payload.try_get_u8().map_err(too_small)? {
             b'w' => {
                 let start = Lsn::new(payload.try_get_u64().map_err(too_small)?);
-                let _server_end = payload.try_get_u64().map_err(too_small)?;
-                let _server_clock = payload.try_get_u64().map_err(too_small)?;
+                self.server = Some(ServerStatus::read(&mut payload).map_err(too_small)?);
                 self.advance(start, payload.len())?;
                 Ok(Some(WalEvent::Data { start, bytes: payload }))
             }
             b'k' => {
-                let _server_end = payload.try_get_u64().map_err(too_small)?;
-                let _server_clock = payload.try_get_u64().map_err(too_small)?;
-                self.status_due |= payload.try_get_u8().map_err(too_small)? != 0;
-                Ok(None)
+                self.server = Some(ServerStatus::read(&mut payload).map_err(too_small)?);
+                let reply_requested = payload.try_get_u8().map_err(too_small)? != 0;
+                self.status_due |= reply_requested;
+                Ok(reply_requested.then_some(WalEvent::ReplyRequested))
             }
             kind => Err(ProtocolError::WalStream(format!(
                 "unrecognized streaming header: \"{}\"",
@@ -273,11 +304,18 @@ impl WalStream {
         out.put_u8(b'd');
         out.put_i32(4 + 1 + 4 * 8 + 1);
         out.put_u8(b'r');
-        out.put_u64(self.received.offset());
+        out.put_u64(self.written.offset());
         out.put_u64(flushed.offset());
         out.put_u64(Lsn::INVALID.offset());
         out.put_i64(clock.micros());
         out.put_u8(0);
+    }
+}
+
+impl ServerStatus {
+    fn read(payload: &mut Bytes) -> Result<Self, TryGetError> {
+        let end = Lsn::new(payload.try_get_u64()?);
+        Ok(ServerStatus { end, clock: Timestamp::from_micros(payload.try_get_i64()?) })
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::pg::{Compression, Lsn};
+use crate::protocol::FlushReports;
 use crate::storage::DirectIo;
 use crate::wal::SyncPolicy;
 
@@ -30,6 +31,16 @@ pub struct ReceiveConfig {
     pub on_hole: HolePolicy,
     /// Whether a time index is kept beside the WAL.
     pub time_index: TimeIndex,
+}
+
+impl ReceiveConfig {
+    /// Says whether flushed positions are reported: like the original, if somebody may act on them.
+    pub(super) fn flush_reports(&self) -> FlushReports {
+        match (&self.slot, self.sync) {
+            (Some(_), _) | (None, SyncPolicy::AtOnce) => FlushReports::Send,
+            (None, SyncPolicy::Never | SyncPolicy::Segments) => FlushReports::Withhold,
+        }
+    }
 }
 
 /// What happens when a stream ends that should not.

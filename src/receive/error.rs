@@ -1,9 +1,12 @@
 //! Why receiving ended, or begins anew.
 
-use crate::net::{CommandError, ConnectError, ConnectionError};
+use std::time::Duration;
+
+use super::history::HistoryError;
+use crate::net::{ClusterError, CommandError, ConnectError, ConnectionError};
 use crate::pg::{Lsn, OsError, TimelineId};
 use crate::storage::StorageError;
-use crate::walrecord::WalDamage;
+use crate::wal::WalWriteError;
 
 /// Receiving cannot go on over the present connection.
 #[derive(Debug, thiserror::Error)]
@@ -14,15 +17,52 @@ pub enum ReceiveError {
     /// The connection failed.
     #[error("could not receive data from WAL stream: {0}")]
     Connection(#[from] ConnectionError),
+    /// The server ended the stream with an error.
+    #[error("unexpected termination of replication stream: {0}")]
+    Terminated(ConnectionError),
     /// A command was refused.
     #[error(transparent)]
     Command(#[from] CommandError),
+    /// The server does not say what it is.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    /// The server is too old.
+    #[error(
+        "incompatible server version {0}; client does not support streaming from server versions older than 13"
+    )]
+    ServerVersion(String),
+    /// There is no such slot.
+    #[error("replication slot \"{0}\" does not exist")]
+    SlotMissing(String),
+    /// The slot is not of the kind that WAL is received with.
+    #[error("expected a physical replication slot, got type \"{0}\" instead")]
+    SlotNotPhysical(String),
+    /// The slot is at no position that can be understood.
+    #[error("could not parse restart_lsn \"{position}\" for replication slot \"{slot}\"")]
+    SlotPosition {
+        /// The slot's name.
+        slot: String,
+        /// What the server says.
+        position: String,
+    },
+    /// A history file cannot be kept.
+    #[error(transparent)]
+    History(#[from] HistoryError),
     /// The local disk failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// What came is not sound WAL.
+    /// Writing failed, or what came is no sound WAL.
     #[error(transparent)]
-    Damage(#[from] WalDamage),
+    Write(#[from] WalWriteError),
+    /// Writing failed; the writer tells why.
+    #[error("could not write WAL")]
+    WriterEnded,
+    /// The disk keeps the server waiting.
+    #[error("disk did not take WAL for {} seconds", .0.as_secs())]
+    DiskStalled(Duration),
+    /// The server takes no status updates.
+    #[error("could not send feedback packet: server read nothing for {} seconds", .0.as_secs())]
+    ServerStalled(Duration),
     /// The server is another one than before.
     #[error("system identifier does not match: expected {expected}, got {found}")]
     OtherSystem {
@@ -30,16 +70,6 @@ pub enum ReceiveError {
         expected: String,
         /// The present server's.
         found: String,
-    },
-    /// What the server sends is not what is stored as the same WAL.
-    #[error("WAL received at {at} on timeline {timeline} differs from file \"{name}\"")]
-    Diverged {
-        /// The first position that differs.
-        at: Lsn,
-        /// The timeline.
-        timeline: TimelineId,
-        /// The file that holds the other contents.
-        name: String,
     },
     /// The server names an impossible next timeline.
     #[error("server reported unexpected next timeline {next}, following timeline {timeline}")]
@@ -72,4 +102,39 @@ pub enum ReceiveError {
     /// No thread for writing.
     #[error("could not create thread: {}", OsError(.0))]
     Thread(std::io::Error),
+}
+
+/// How the WAL that comes next was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WalLoss {
+    /// The server has removed it (`ERRCODE_UNDEFINED_FILE`).
+    Removed,
+    /// Its slot was invalidated (`ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE`).
+    SlotInvalidated,
+}
+
+impl ReceiveError {
+    /// Says whether no later attempt would do better.
+    pub fn is_final(&self) -> bool {
+        matches!(
+            self,
+            ReceiveError::Storage(_)
+                | ReceiveError::History(HistoryError::Diverged(_))
+                | ReceiveError::Write(WalWriteError::Diverged { .. })
+        )
+    }
+
+    /// Says whether the server no longer has the WAL that was asked for.
+    pub(super) fn wal_loss(&self) -> Option<WalLoss> {
+        let (ReceiveError::Terminated(source)
+        | ReceiveError::Command(CommandError { source, .. })) = self
+        else {
+            return None;
+        };
+        match source.server_message()?.code.as_str() {
+            "58P01" => Some(WalLoss::Removed),
+            "55000" => Some(WalLoss::SlotInvalidated),
+            _ => None,
+        }
+    }
 }

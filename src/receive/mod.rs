@@ -6,9 +6,17 @@
 
 mod config;
 mod error;
+mod history;
+mod holes;
+mod pauses;
 mod report;
 mod run;
+mod session;
+mod side_files;
 mod slots;
+mod start_point;
+mod stream;
+mod time_index;
 
 pub use config::{HolePolicy, OnDisconnect, ReceiveConfig, TimeIndex};
 pub use error::ReceiveError;

@@ -56,6 +56,8 @@ pub enum Event {
         /// The name it does not get.
         name: String,
     },
+    /// The disk keeps the server waiting, so the connection is given up until the disk is back.
+    DiskStalled,
     /// A stream could not be made or broke; receiving begins anew.
     Failed(ReceiveError),
     /// The stream is gone; this is how long nothing happens now.

@@ -1,10 +1,17 @@
 //! Receiving from beginning to end, over as many connections as it takes.
 
 use std::future::Future;
+use std::pin::pin;
 
-use super::{Observer, ReceiveConfig, ReceiveError};
-use crate::net::Connection;
+use tokio::time::sleep;
+
+use super::pauses::Pauses;
+use super::session::Session;
+use super::stream::Interrupt;
+use super::{Event, Observer, OnDisconnect, ReceiveConfig, ReceiveError};
 use crate::net::conninfo::ConnectOptions;
+use crate::net::{self, Connection};
+use crate::pg::{Lsn, TimelineId};
 
 /// WAL to receive.
 #[derive(Clone, Copy)]
@@ -17,17 +24,79 @@ pub struct ReceiveJob<'a> {
     pub observer: &'a dyn Observer,
 }
 
+/// What is known from one connection to the next.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Memory {
+    /// The cluster that is received from, as its first server printed it.
+    pub(super) system_identifier: Option<String>,
+    /// The timeline of the last stream, and up to where it was received.
+    pub(super) last_stream: Option<(TimelineId, Lsn)>,
+    /// Whether anything was received since the last failure.
+    pub(super) has_streamed: bool,
+    /// WAL from here on is gone from the server, and receiving is to go on elsewhere.
+    pub(super) skip_from: Option<Lsn>,
+    /// The position from which on WAL was found to be gone.
+    pub(super) told_gone_from: Option<Lsn>,
+    /// Whether the user was told that the log's form is not known.
+    pub(super) unchecked_is_told: bool,
+}
+
 /// Receives WAL, at first over a connection that is ready for commands, until the end position is reached or
 /// `interrupted` completes.
 ///
 /// # Errors
-/// What another connection would not cure; with [`super::OnDisconnect::Stop`],
+/// What another connection would not cure, see [`ReceiveError::is_final`]; with [`OnDisconnect::Stop`],
 /// [`ReceiveError::Disconnected`] after the observer has heard of the failure.
 pub async fn run(
     job: ReceiveJob<'_>,
     connection: Connection,
     interrupted: impl Future<Output = ()>,
 ) -> Result<(), ReceiveError> {
-    let _ = (job, connection, interrupted);
-    Err(ReceiveError::Disconnected)
+    let interrupted = pin!(interrupted);
+    let mut interrupt: Interrupt<'_> = interrupted;
+    let (mut memory, mut pauses) = (Memory::default(), Pauses::default());
+    let mut connection = Some(connection);
+    loop {
+        let Err(error) = attempt(job, &mut memory, connection.take(), &mut interrupt).await else {
+            return Ok(());
+        };
+        if error.is_final() {
+            return Err(error);
+        }
+        if std::mem::take(&mut memory.has_streamed) {
+            pauses.reset();
+        }
+        job.observer.report(Event::Failed(error));
+        if job.config.on_disconnect == OnDisconnect::Stop {
+            return Err(ReceiveError::Disconnected);
+        }
+        let pause = pauses.next();
+        job.observer.report(Event::Disconnected { pause });
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = interrupt.as_mut() => return Ok(()),
+        }
+    }
+}
+
+/// Receives over one connection, which is made if there is none.
+async fn attempt(
+    job: ReceiveJob<'_>,
+    memory: &mut Memory,
+    connection: Option<Connection>,
+    interrupt: &mut Interrupt<'_>,
+) -> Result<(), ReceiveError> {
+    let begin = async {
+        let connection = match connection {
+            Some(connection) => connection,
+            // Whoever made the first connection has shown these already.
+            None => net::connect(job.connect, &mut Vec::new()).await?,
+        };
+        Session::begin(job, memory, connection).await
+    };
+    let session = tokio::select! {
+        session = begin => session?,
+        () = interrupt.as_mut() => return Ok(()),
+    };
+    session.run(interrupt).await
 }

@@ -15,6 +15,7 @@ mod extract;
 mod file;
 mod segment_file;
 mod spool;
+mod stored;
 mod tar_file;
 mod writer;
 
@@ -26,5 +27,6 @@ pub use extract::{ExtractError, Extractor, ExtractorConfig};
 pub use file::NewFile;
 pub use segment_file::{SegmentContents, SegmentFile, SegmentFileConfig};
 pub use spool::Spool;
+pub use stored::{StoredEnd, read_stored};
 pub use tar_file::{CompressedOutput, TarFile, TarOutput, now_as_mtime};
 pub use writer::{FileSize, FileWriter};

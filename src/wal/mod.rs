@@ -9,9 +9,13 @@ mod files;
 mod receiver;
 mod session;
 mod sync_policy;
+mod writer;
 
 pub use error::WalError;
 pub use files::WalTarget;
-pub use receiver::{WalNotice, WalObserver, WalReceiver, WalReceiverConfig};
+pub use receiver::{WalNotice, WalObserver, WalReceiver, WalReceiverConfig, wall_clock};
 pub use session::{Slot, SlotUse};
 pub use sync_policy::SyncPolicy;
+pub use writer::{
+    RecordSink, Suspended, WalInbox, WalInput, WalProgress, WalWriteError, WalWriter, WalWriterConfig,
+};

@@ -295,7 +295,10 @@ impl<'a> WalReceiver<'a> {
                 let wake_up = stream.poll_timeout();
                 tokio::select! {
                     handed_over = &mut handed_over => match handed_over {
-                        Ok(()) => break,
+                        Ok(()) => {
+                            stream.handle_written(stream.received());
+                            break;
+                        }
                         Err(Ended) => return Ok(Some(Outcome::FilesFailed)),
                     },
                     () = sleep_until_or_forever(wake_up) => send_status(connection, stream).await?,
@@ -328,13 +331,15 @@ fn collect(
 ) -> Result<(), WalError> {
     while let Some(message) = connection.buffered_message()? {
         match stream.handle_message(message).map_err(ConnectionError::from)? {
-            Some(WalEvent::Data { start, bytes }) => batch.push(WalWrite::Data { start, bytes }),
+            Some(WalEvent::Data { start, bytes, .. }) => {
+                batch.push(WalWrite::Data { start, bytes })
+            }
             Some(WalEvent::Notice(message)) => observer.notice(WalNotice::Server(message)),
             Some(WalEvent::TimelineEnded { .. }) => {
                 return Err(WalError::TimelineEnded { at: stream.received() });
             }
             Some(WalEvent::ServerShutDown) => return Err(WalError::ServerShutDown),
-            Some(WalEvent::Started | WalEvent::Stopped) | None => {}
+            Some(WalEvent::Started | WalEvent::ReplyRequested | WalEvent::Stopped) | None => {}
         }
     }
     Ok(())
@@ -385,8 +390,8 @@ async fn sleep_until_or_forever(wake_up: Option<Instant>) {
     }
 }
 
-/// Returns the time in the protocol's unit.
-pub(super) fn wall_clock() -> Timestamp {
+/// Returns the present moment by the local clock.
+pub fn wall_clock() -> Timestamp {
     let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let micros = i64::try_from(since_1970.as_micros()).unwrap_or(i64::MAX);
     Timestamp::from_micros(micros - Timestamp::UNIX_EPOCH_OFFSET_SECONDS * 1_000_000)

@@ -82,9 +82,16 @@ fn what_was_flushed_can_be_read_before_the_stream_ends() {
         let mut compressor = Compressor::new(compression, Path::new("segment")).unwrap();
         let mut readable = 0;
         for (written, chunk) in contents.chunks(50_000).enumerate() {
-            compressor.write(chunk, &mut |bytes| Ok(compressed.extend_from_slice(bytes))).unwrap();
-            compressor.flush(&mut |bytes| Ok(compressed.extend_from_slice(bytes))).unwrap();
-            let mut count = |bytes: bytes::Bytes| Ok::<_, StorageError>(readable += bytes.len());
+            let mut take = |bytes: &[u8]| {
+                compressed.extend_from_slice(bytes);
+                Ok(())
+            };
+            compressor.write(chunk, &mut take).unwrap();
+            compressor.flush(&mut take).unwrap();
+            let mut count = |bytes: bytes::Bytes| {
+                readable += bytes.len();
+                Ok::<_, StorageError>(())
+            };
             decoder.handle(&std::mem::take(&mut compressed), &mut count).unwrap();
             assert_eq!(readable, written * 50_000 + chunk.len(), "{compression:?}");
         }

@@ -1,0 +1,319 @@
+//! One connection: where to start, and one timeline's stream after the other.
+
+use tokio::sync::mpsc;
+
+use super::history::{self, FetchedHistory};
+use super::holes;
+use super::run::{Memory, ReceiveJob};
+use super::side_files::SideFiles;
+use super::start_point::{self, StartPoint};
+use super::stream::{Farewell, Follower, Interrupt, StreamEnd, StreamPlan};
+use super::time_index::{CommitTime, TimeIndexWriter};
+use super::error::WalLoss;
+use super::{Event, Hole, HoleCause, HolePolicy, ReceiveError, TimeIndex};
+use crate::net::{Cluster, Connection};
+use crate::pg::{Lsn, SegmentNumber, TimelineId};
+use crate::protocol::{ProtocolError, Row, command};
+use crate::wal::{RecordSink, WalWriter, WalWriterConfig, wall_clock};
+use crate::walrecord::{RecordKind, WalFormat, WalRecord};
+
+/// The oldest release whose WAL is received.
+const MAJOR_MIN: u32 = 13;
+
+/// The first release that tells where a slot stands.
+const READ_SLOT_MAJOR_MIN: u32 = 15;
+
+/// Failures of files beside the WAL that wait to be told. More are not: the first one says it.
+const SIDE_FAILURES_MAX: usize = 1;
+
+/// A connection that is ready for commands, and what its server says of itself.
+pub(super) struct Session<'a> {
+    job: ReceiveJob<'a>,
+    memory: &'a mut Memory,
+    connection: Connection,
+    cluster: Cluster,
+}
+
+impl<'a> Session<'a> {
+    /// Asks the server about itself, and makes sure that it is the one that was received from before.
+    pub(super) async fn begin(
+        job: ReceiveJob<'a>,
+        memory: &'a mut Memory,
+        mut connection: Connection,
+    ) -> Result<Self, ReceiveError> {
+        let session = connection.session();
+        if session.server_version.major() < MAJOR_MIN {
+            return Err(ReceiveError::ServerVersion(session.server_version_text.clone()));
+        }
+        let cluster = Cluster::ask(&mut connection).await?;
+        let found = &cluster.system_identifier;
+        let expected = memory.system_identifier.get_or_insert_with(|| found.clone());
+        if expected != found {
+            let (expected, found) = (expected.clone(), found.clone());
+            return Err(ReceiveError::OtherSystem { expected, found });
+        }
+        Ok(Session { job, memory, connection, cluster })
+    }
+
+    /// Streams until the user or the end position ends it.
+    pub(super) async fn run(mut self, interrupt: &mut Interrupt<'_>) -> Result<(), ReceiveError> {
+        let StartPoint { at, timeline } = self.start_point().await?;
+        let segment_size = self.cluster.segment_size;
+        let start = SegmentNumber::containing(at, segment_size).start(segment_size);
+        self.job.observer.report(Event::Starting { at: start, timeline });
+        let mut plan = StreamPlan { start, timeline, segment_size };
+        loop {
+            self.fetch_history(plan.timeline).await?;
+            if self.job.config.end.is_some_and(|end| end < plan.start) {
+                report_end(self.job, plan, StreamEnd::Reached(plan.start));
+                return Ok(());
+            }
+            self.report_switch(plan);
+            let (session, end) = self.stream(plan, interrupt).await?;
+            self = session;
+            let StreamEnd::Timeline { next, start } = end else { return Ok(()) };
+            let start = SegmentNumber::containing(start, segment_size).start(segment_size);
+            plan = StreamPlan { start, timeline: next, segment_size };
+        }
+    }
+
+    /// Finds out where to start: by the directory, then the slot, then the server.
+    async fn start_point(&mut self) -> Result<StartPoint, ReceiveError> {
+        let Cluster { segment_size, position, timeline, .. } = self.cluster;
+        let at_server = StartPoint { at: position, timeline };
+        if let Some(from) = self.memory.skip_from.take() {
+            self.record_hole(Some(from), at_server, HoleCause::RemovedByServer)?;
+            return Ok(at_server);
+        }
+        let (directory, observer) = (&self.job.config.directory, self.job.observer);
+        let mut report = |event| observer.report(event);
+        if let Some(point) = start_point::find(directory, segment_size, &mut report)? {
+            return Ok(point);
+        }
+        let cause = match self.job.config.slot.as_deref() {
+            Some(slot) if self.cluster.version.major() >= READ_SLOT_MAJOR_MIN => {
+                if let Some(point) = self.slot_position(slot).await? {
+                    return Ok(point);
+                }
+                HoleCause::SlotWithoutPosition
+            }
+            Some(_) | None => HoleCause::EmptyDirectory,
+        };
+        self.record_hole(None, at_server, cause)?;
+        Ok(at_server)
+    }
+
+    /// Asks where the slot stands; nowhere if it was never used or has lost its WAL.
+    async fn slot_position(&mut self, slot: &str) -> Result<Option<StartPoint>, ReceiveError> {
+        let text = command::read_slot(slot);
+        let rows = self.connection.query("READ_REPLICATION_SLOT", &text).await?;
+        let field = |index| rows.first().and_then(|row: &Row| row.text(index));
+        match field(0) {
+            Some("physical") => {}
+            Some(other) => return Err(ReceiveError::SlotNotPhysical(other.to_owned())),
+            None => return Err(ReceiveError::SlotMissing(slot.to_owned())),
+        }
+        let Some(position) = field(1) else { return Ok(None) };
+        let timeline = field(2).and_then(|timeline| timeline.parse::<TimelineId>().ok());
+        let at = position.parse::<Lsn>().ok();
+        let point = at.zip(timeline).map(|(at, timeline)| StartPoint { at, timeline });
+        point.map(Some).ok_or_else(|| ReceiveError::SlotPosition {
+            slot: slot.to_owned(),
+            position: position.to_owned(),
+        })
+    }
+
+    /// Tells of a hole and records it, before anything is received behind it.
+    fn record_hole(
+        &self,
+        from: Option<Lsn>,
+        to: StartPoint,
+        cause: HoleCause,
+    ) -> Result<(), ReceiveError> {
+        let segment_size = self.cluster.segment_size;
+        let hole = Hole {
+            from,
+            to: SegmentNumber::containing(to.at, segment_size).start(segment_size),
+            timeline: to.timeline,
+            cause,
+            noticed: wall_clock(),
+            directory: self.job.config.directory.clone(),
+        };
+        holes::record(self.side_files(), &hole, self.job.config.on_hole)?;
+        self.job.observer.report(Event::Hole(hole));
+        Ok(())
+    }
+
+    /// Looks whether an error says that the WAL from a position on is gone. Then that is a hole, and with
+    /// [`HolePolicy::Skip`] the next attempt begins behind it.
+    fn note_if_wal_is_gone(&mut self, from: Lsn, error: &ReceiveError) -> Result<(), ReceiveError> {
+        let Some(loss) = error.wal_loss() else { return Ok(()) };
+        match (self.job.config.on_hole, loss) {
+            (HolePolicy::Skip, WalLoss::Removed) => self.memory.skip_from = Some(from),
+            // A slot that was invalidated serves nobody any more, wherever he starts.
+            (HolePolicy::Refuse, _) | (HolePolicy::Skip, WalLoss::SlotInvalidated) => {
+                if self.memory.told_gone_from.replace(from) != Some(from) {
+                    let Cluster { position, timeline, .. } = self.cluster;
+                    let at_server = StartPoint { at: position, timeline };
+                    self.record_hole(Some(from), at_server, HoleCause::RemovedByServer)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn side_files(&self) -> SideFiles<'a> {
+        SideFiles {
+            directory: &self.job.config.directory,
+            mode: self.cluster.modes.file,
+            sync: self.job.config.sync,
+        }
+    }
+
+    /// Fetches a timeline's history file, unless it is there.
+    async fn fetch_history(&mut self, timeline: TimelineId) -> Result<(), ReceiveError> {
+        if !history::is_missing(&self.job.config.directory, timeline)? {
+            return Ok(());
+        }
+        let text = command::timeline_history(timeline);
+        let rows = self.connection.query("TIMELINE_HISTORY", &text).await?;
+        let row = rows.first();
+        let file = row.and_then(|row| Some((row.text(0)?, row.bytes(1)?)));
+        let (name, contents) = file.ok_or_else(|| {
+            ReceiveError::Connection(ProtocolError::answer("TIMELINE_HISTORY", "the file is missing").into())
+        })?;
+        Ok(history::store(self.side_files(), FetchedHistory { timeline, name, contents })?)
+    }
+
+    /// Tells that another timeline is streamed than before, if that is so.
+    fn report_switch(&mut self, plan: StreamPlan) {
+        if let Some((_, at)) = self.memory.last_stream.filter(|(before, _)| *before != plan.timeline) {
+            self.job.observer.report(Event::SwitchedTimeline { timeline: plan.timeline, at });
+        }
+        self.memory.last_stream = Some((plan.timeline, plan.start));
+    }
+
+    /// Streams one timeline.
+    async fn stream(
+        mut self,
+        plan: StreamPlan,
+        interrupt: &mut Interrupt<'_>,
+    ) -> Result<(Self, StreamEnd), ReceiveError> {
+        let text = command::start_replication(
+            self.job.config.slot.as_deref(),
+            plan.start,
+            plan.timeline,
+        );
+        self.connection.send_command(&text).await?;
+        let (failures, failed) = mpsc::channel(SIDE_FAILURES_MAX);
+        let (inbox, writer) =
+            WalWriter::start(self.writer_config(plan), self.record_sink(plan, failures))
+                .map_err(ReceiveError::Thread)?;
+        let mut follower =
+            Follower::new(self.job, plan, &mut self.connection, inbox, writer.progress(), failed);
+        let outcome = follower.follow(interrupt).await;
+        self.memory.last_stream = Some((plan.timeline, follower.received()));
+        self.memory.has_streamed |= follower.received() > plan.start;
+        match outcome {
+            Ok(end) => {
+                let farewell = follower.finish();
+                finish(self.job, plan, farewell, writer, end).await?;
+                Ok((self, end))
+            }
+            Err(error) => {
+                drop(follower);
+                self.note_if_wal_is_gone(plan.start, &error)?;
+                let Session { job, connection, .. } = self;
+                // The server is not to wait for the disk.
+                drop(connection);
+                Err(give_up(job, writer, error).await)
+            }
+        }
+    }
+
+    fn writer_config(&mut self, plan: StreamPlan) -> WalWriterConfig {
+        let config = self.job.config;
+        let format = WalFormat::of_server(self.cluster.version);
+        if format.is_none() && !std::mem::replace(&mut self.memory.unchecked_is_told, true) {
+            let version = self.connection.session().server_version_text.clone();
+            self.job.observer.report(Event::UncheckedFormat { version });
+        }
+        WalWriterConfig {
+            directory: config.directory.clone(),
+            file_mode: self.cluster.modes.file,
+            direct_io: config.direct_io,
+            sync: config.sync,
+            compression: config.compression,
+            timeline: plan.timeline,
+            segment_size: plan.segment_size,
+            start: plan.start,
+            format,
+            system_identifier: self.cluster.system_identifier.parse().ok(),
+        }
+    }
+
+    /// Returns what each record goes through: the time index, if one is kept.
+    fn record_sink(&self, plan: StreamPlan, failures: mpsc::Sender<String>) -> RecordSink {
+        if self.job.config.time_index == TimeIndex::None {
+            return Box::new(|_| {});
+        }
+        let mut index = TimeIndexWriter::new(self.side_files());
+        Box::new(move |record: &WalRecord| {
+            let RecordKind::Commit(committed) = record.kind else { return };
+            let commit = CommitTime { timeline: plan.timeline, end: record.end, committed };
+            if let Err(error) = index.add(commit) {
+                // If another failure waits to be told, that one will do.
+                let _ = failures.try_send(error.to_string());
+            }
+        })
+    }
+}
+
+/// Lets the writer finish, and ends the stream in good order.
+async fn finish(
+    job: ReceiveJob<'_>,
+    plan: StreamPlan,
+    mut farewell: Farewell<'_>,
+    writer: WalWriter,
+    end: StreamEnd,
+) -> Result<(), ReceiveError> {
+    let progress = writer.progress();
+    let suspended = writer.finish().await?;
+    let progress = *progress.borrow();
+    farewell.report_finished(progress);
+    report_end(job, plan, end);
+    if let Some(name) = suspended.not_renamed {
+        job.observer.report(Event::NotRenamed { name });
+    }
+    match end {
+        StreamEnd::Reached(_) | StreamEnd::Interrupted => farewell.stop(progress).await,
+        StreamEnd::Timeline { next, start } => farewell.check_next(next, start)?,
+    }
+    Ok(())
+}
+
+/// Lets the writer finish after a failure, and returns what there is to tell last.
+async fn give_up(job: ReceiveJob<'_>, writer: WalWriter, error: ReceiveError) -> ReceiveError {
+    if let ReceiveError::DiskStalled(_) = error {
+        // The writer may take long to finish.
+        job.observer.report(Event::DiskStalled);
+    }
+    match (writer.finish().await, error) {
+        (Ok(_), error) => error,
+        (Err(failure), ReceiveError::WriterEnded) => failure.into(),
+        (Err(failure), error) => {
+            job.observer.report(Event::Failed(error));
+            failure.into()
+        }
+    }
+}
+
+fn report_end(job: ReceiveJob<'_>, plan: StreamPlan, end: StreamEnd) {
+    match end {
+        StreamEnd::Reached(at) => {
+            job.observer.report(Event::ReachedEnd { at, timeline: plan.timeline });
+        }
+        StreamEnd::Interrupted => job.observer.report(Event::Interrupted),
+        StreamEnd::Timeline { .. } => {}
+    }
+}

@@ -1,0 +1,373 @@
+//! One timeline's stream over one connection: from START_REPLICATION to whatever ends it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::{sleep, sleep_until, timeout};
+
+use super::run::ReceiveJob;
+use super::{Event, ReceiveError};
+use crate::net::{CommandError, Connection, ConnectionError};
+use crate::pg::{Lsn, TimelineId, WalSegmentSize};
+use crate::pipeline::Ended;
+use crate::protocol::{FlushReports, WalEvent, WalStream, WalStreamConfig};
+use crate::wal::{WalInbox, WalInput, WalProgress, wall_clock};
+
+/// How long the disk may owe what somebody waits for. Then the connection is given up, so that a server that wants
+/// to shut down, or a connection that could be used elsewhere, does not wait for our disk. What was
+/// received and not acknowledged comes again.
+const STALL_MAX: Duration = Duration::from_secs(5);
+
+/// How often the server hears of us while the writer takes no more: several times within the shortest
+/// `wal_sender_timeout` that makes sense.
+const BLOCKED_STATUS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long the server gets to agree that the stream is over.
+const STOP_WINDOW: Duration = Duration::from_secs(10);
+
+/// What is streamed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StreamPlan {
+    /// The first position; a segment begins there.
+    pub(super) start: Lsn,
+    /// Its timeline.
+    pub(super) timeline: TimelineId,
+    /// The cluster's segment size.
+    pub(super) segment_size: WalSegmentSize,
+}
+
+/// What ended a stream that did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum StreamEnd {
+    /// A position behind the end position was received, up to here.
+    Reached(Lsn),
+    /// The user wants no more.
+    Interrupted,
+    /// The timeline ended.
+    Timeline {
+        /// The next one.
+        next: TimelineId,
+        /// Where that begins.
+        start: Lsn,
+    },
+}
+
+/// A future that completes when the user wants no more; polled by one stream after the other.
+pub(super) type Interrupt<'a> = Pin<&'a mut dyn Future<Output = ()>>;
+
+/// A stream that is being followed.
+pub(super) struct Follower<'a> {
+    job: ReceiveJob<'a>,
+    plan: StreamPlan,
+    connection: &'a mut Connection,
+    inbox: WalInbox,
+    progress: watch::Receiver<WalProgress>,
+    side_failures: mpsc::Receiver<String>,
+    stream: WalStream,
+    /// What was reported last, or would have been.
+    flushed: Lsn,
+    /// What the server asked for and the disk owes.
+    owed: Option<Owed>,
+    finished: FinishedSegments<'a>,
+}
+
+/// A position that the server wants to see acknowledged.
+#[derive(Clone, Copy, Debug)]
+struct Owed {
+    position: Lsn,
+    since: Instant,
+}
+
+impl<'a> Follower<'a> {
+    /// Asks for the stream.
+    pub(super) fn new(
+        job: ReceiveJob<'a>,
+        plan: StreamPlan,
+        connection: &'a mut Connection,
+        inbox: WalInbox,
+        progress: watch::Receiver<WalProgress>,
+        side_failures: mpsc::Receiver<String>,
+    ) -> Self {
+        let mut stream = WalStream::new(WalStreamConfig {
+            start: plan.start,
+            status_interval: job.config.status_interval,
+            flush_reports: job.config.flush_reports(),
+        });
+        // What lies before is not ours to receive; the original says the same.
+        stream.handle_written(plan.start);
+        let finished = FinishedSegments { job, plan, reported: plan.start };
+        Follower {
+            job,
+            plan,
+            connection,
+            inbox,
+            progress,
+            side_failures,
+            stream,
+            flushed: Lsn::INVALID,
+            owed: None,
+            finished,
+        }
+    }
+
+    /// Returns the position before which everything is received.
+    pub(super) fn received(&self) -> Lsn {
+        self.stream.received()
+    }
+
+    /// Follows the stream to its end.
+    ///
+    /// # Errors
+    /// If it breaks, or the disk keeps the server waiting. If the writer failed,
+    /// [`ReceiveError::WriterEnded`], and the writer tells why.
+    pub(super) async fn follow(
+        &mut self,
+        interrupt: &mut Interrupt<'_>,
+    ) -> Result<StreamEnd, ReceiveError> {
+        loop {
+            if let Some(end) = self.drain().await? {
+                return Ok(end);
+            }
+            self.take_note();
+            self.send_status().await?;
+            if self.owed.is_some_and(|owed| owed.since.elapsed() > STALL_MAX) {
+                return Err(ReceiveError::DiskStalled(STALL_MAX));
+            }
+            let wake_up = self.wake_up();
+            tokio::select! {
+                received = self.connection.receive() => received.map_err(|e| self.failure(e))?,
+                changed = self.progress.changed() => changed.map_err(|_| ReceiveError::WriterEnded)?,
+                () = interrupt.as_mut() => return Ok(StreamEnd::Interrupted),
+                () = sleep_until(wake_up.into()) => {}
+            }
+        }
+    }
+
+    /// Returns when to look again even if nothing happens.
+    fn wake_up(&self) -> Instant {
+        let owed = self.owed.map(|owed| owed.since + STALL_MAX);
+        let status = self.stream.poll_timeout();
+        // Far enough away to be no load, for when nothing is due at all.
+        let idle = Instant::now() + Duration::from_secs(3600);
+        [owed, status].into_iter().flatten().fold(idle, Instant::min)
+    }
+
+    /// Hands the WAL in the read buffer to the writer.
+    async fn drain(&mut self) -> Result<Option<StreamEnd>, ReceiveError> {
+        let mut batch = Vec::new();
+        // What came before a break counts.
+        let end = self.collect(&mut batch);
+        if !batch.is_empty() {
+            self.wait_for_room().await?;
+            self.inbox.push(batch);
+        }
+        end
+    }
+
+    /// Takes what is in the read buffer apart.
+    fn collect(&mut self, batch: &mut Vec<WalInput>) -> Result<Option<StreamEnd>, ReceiveError> {
+        while let Some(message) = self.connection.buffered_message()? {
+            let event = self.stream.handle_message(message);
+            match event.map_err(|error| self.failure(error.into()))? {
+                Some(WalEvent::Data { start, mut bytes }) => {
+                    let end = self.end_within(start, bytes.len());
+                    if let Some((size, _)) = end {
+                        bytes.truncate(size);
+                    }
+                    batch.push(WalInput::Data { start, bytes, is_latest: self.has_latest() });
+                    if let Some((_, at)) = end {
+                        return Ok(Some(StreamEnd::Reached(at)));
+                    }
+                }
+                Some(WalEvent::ReplyRequested) => {
+                    batch.extend(self.owe().then_some(WalInput::Sync));
+                }
+                Some(WalEvent::Notice(message)) => {
+                    self.job.observer.report(Event::Notice(message));
+                }
+                Some(WalEvent::TimelineEnded { next, start }) => {
+                    return Ok(Some(StreamEnd::Timeline { next, start }));
+                }
+                Some(WalEvent::ServerShutDown) => return Err(ReceiveError::ServerShutDown),
+                Some(WalEvent::Started | WalEvent::Stopped) | None => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// Says where in a message the end position is passed: how much of it is wanted, and up to which position. The
+    /// original looks at the end of each segment and of each message.
+    fn end_within(&self, start: Lsn, size: usize) -> Option<(usize, Lsn)> {
+        let wanted = self.job.config.end?;
+        let message_end = start.checked_add(size as u64)?;
+        // The first end of a segment that lies behind both.
+        let behind = wanted.max(start).offset().checked_add(1)?;
+        let boundary = behind.checked_next_multiple_of(self.plan.segment_size.bytes())?;
+        let at = Lsn::new(boundary).min(message_end);
+        let size = usize::try_from(at.checked_sub(start)?).ok()?;
+        (at > wanted).then_some((size, at))
+    }
+
+    /// Says whether the server had no more than this.
+    fn has_latest(&self) -> bool {
+        self.stream.server().is_none_or(|server| server.end <= self.stream.received())
+    }
+
+    /// Notes that the server wants to see everything so far acknowledged; says whether that needs a sync.
+    fn owe(&mut self) -> bool {
+        let position = self.stream.received();
+        if position == self.plan.start || self.is_paid(position) {
+            return false;
+        }
+        self.owed.get_or_insert(Owed { position, since: Instant::now() });
+        self.job.config.flush_reports() == FlushReports::Send
+    }
+
+    /// Says whether a position is acknowledged as far as it ever will be.
+    fn is_paid(&self, position: Lsn) -> bool {
+        let WalProgress { written, flushed, .. } = *self.progress.borrow();
+        match self.job.config.flush_reports() {
+            FlushReports::Send => flushed >= position,
+            FlushReports::Withhold => written >= position,
+        }
+    }
+
+    /// Takes note of the writer's progress.
+    fn take_note(&mut self) {
+        let before = self.flushed;
+        let progress = *self.progress.borrow_and_update();
+        self.flushed = progress.flushed;
+        self.stream.handle_written(progress.written);
+        self.stream.handle_flushed(progress.flushed);
+        if progress.flushed > before && self.job.config.flush_reports() == FlushReports::Send {
+            self.stream.handle_news();
+        }
+        self.finished.report(progress);
+        if self.owed.is_some_and(|owed| self.is_paid(owed.position)) {
+            self.owed = None;
+            self.stream.handle_news();
+        }
+        while let Ok(reason) = self.side_failures.try_recv() {
+            self.job.observer.report(Event::SideFileFailed { reason });
+        }
+    }
+
+    /// Waits until the writer takes more. Meanwhile the server keeps hearing of us.
+    async fn wait_for_room(&mut self) -> Result<(), ReceiveError> {
+        let (mut taken, mut since) = (self.inbox.taken(), Instant::now());
+        loop {
+            tokio::select! {
+                room = self.inbox.room() => return room.map_err(|Ended| ReceiveError::WriterEnded),
+                () = sleep(BLOCKED_STATUS_INTERVAL) => {}
+            }
+            self.take_note();
+            self.stream.handle_news();
+            self.send_status().await?;
+            if self.inbox.taken() != taken {
+                (taken, since) = (self.inbox.taken(), Instant::now());
+            } else if since.elapsed() > STALL_MAX {
+                return Err(ReceiveError::DiskStalled(STALL_MAX));
+            }
+        }
+    }
+
+    /// Sends the status update that is due, if one is.
+    async fn send_status(&mut self) -> Result<(), ReceiveError> {
+        let now = Instant::now();
+        self.stream.handle_timeout(now);
+        if self.stream.poll_transmit(now, wall_clock(), self.connection.output()) {
+            // A server that reads nothing must not keep us from receiving, nor for ever.
+            match timeout(STALL_MAX, self.connection.flush()).await {
+                Ok(flushed) => flushed.map_err(|error| self.failure(error))?,
+                Err(_) => return Err(ReceiveError::ServerStalled(STALL_MAX)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands over everything, and returns what is left to do when it is safe.
+    pub(super) fn finish(self) -> Farewell<'a> {
+        let Follower { connection, stream, finished, .. } = self;
+        Farewell { connection, stream, finished }
+    }
+
+    /// Says of an error what was refused: the stream, or its continuation.
+    fn failure(&self, source: ConnectionError) -> ReceiveError {
+        if !self.stream.has_started() {
+            return CommandError { command: "START_REPLICATION".to_owned(), source }.into();
+        }
+        match source.server_message() {
+            Some(_) => ReceiveError::Terminated(source),
+            None => source.into(),
+        }
+    }
+}
+
+/// What is left to do with a stream when all that came is safe.
+pub(super) struct Farewell<'a> {
+    connection: &'a mut Connection,
+    stream: WalStream,
+    finished: FinishedSegments<'a>,
+}
+
+impl Farewell<'_> {
+    /// Reports the last finished segments.
+    pub(super) fn report_finished(&mut self, progress: WalProgress) {
+        self.finished.report(progress);
+    }
+
+    /// Makes sure that a timeline can follow as the server says.
+    pub(super) fn check_next(&self, next: TimelineId, start: Lsn) -> Result<(), ReceiveError> {
+        let (timeline, at) = (self.finished.plan.timeline, self.stream.received());
+        if next <= timeline {
+            return Err(ReceiveError::TimelineBackwards { timeline, next });
+        }
+        match start > at {
+            true => Err(ReceiveError::TimelineAhead { timeline, at, next, start }),
+            false => Ok(()),
+        }
+    }
+
+    /// Ends the stream in good order, with a last word of what is safe; a server that does not play along
+    /// is left to itself.
+    pub(super) async fn stop(mut self, progress: WalProgress) {
+        self.stream.handle_written(progress.written);
+        self.stream.handle_flushed(progress.flushed);
+        self.stream.handle_stop();
+        self.stream.poll_transmit(Instant::now(), wall_clock(), self.connection.output());
+        let agree = async {
+            self.connection.flush().await?;
+            loop {
+                let message = self.connection.next_message().await?;
+                if let Some(WalEvent::Stopped | WalEvent::ServerShutDown) =
+                    self.stream.handle_message(message)?
+                {
+                    return Ok::<(), ConnectionError>(());
+                }
+            }
+        };
+        // Everything is safe; there is nobody to tell what goes wrong now.
+        let _ = timeout(STOP_WINDOW, agree).await;
+    }
+}
+
+/// The segments that were reported as finished.
+struct FinishedSegments<'a> {
+    job: ReceiveJob<'a>,
+    plan: StreamPlan,
+    /// Up to here.
+    reported: Lsn,
+}
+
+impl FinishedSegments<'_> {
+    fn report(&mut self, progress: WalProgress) {
+        let StreamPlan { timeline, segment_size, .. } = self.plan;
+        let next = |reported: Lsn| reported.checked_add(segment_size.bytes());
+        while let Some(end) = next(self.reported).filter(|end| *end <= progress.finished) {
+            self.job.observer.report(Event::FinishedSegment { end, timeline });
+            self.reported = end;
+        }
+    }
+}

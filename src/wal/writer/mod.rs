@@ -1,0 +1,160 @@
+//! Writing received WAL: a thread that proves it, writes it into segments and brings it to stable storage
+//! beside the receipt of the next bytes.
+//!
+//! ```text
+//! session ──inbox──▶ wal-writer: prove, append ──▶ wal-closer: sync, final name
+//!    ▲                    │ sync what somebody waits for     │
+//!    └────── WalProgress ─┴──────────────────────────────────┘
+//! ```
+//!
+//! While the writer waits for a sync, the next bytes gather in its inbox and share the next one.
+
+mod closer;
+mod error;
+mod prior;
+mod progress;
+mod segment;
+mod thread;
+
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use super::SyncPolicy;
+use crate::pg::{Compression, Lsn, TimelineId, WalSegmentSize};
+use crate::pipeline::{Ended, InboxSender, Worker, inbox};
+use crate::storage::DirectIo;
+use crate::walrecord::{WalFormat, WalRecord};
+
+pub use error::WalWriteError;
+use progress::Acknowledger;
+pub use progress::WalProgress;
+use thread::WriterThread;
+
+/// Received bytes that wait for the writer at most. Enough for what a fast server sends during a slow sync
+/// (100 ms at 100 MB/s), and well within the memory limit.
+const INBOX_BYTES_MAX: usize = 12 << 20;
+
+/// What is written, and where.
+#[derive(Clone, Debug)]
+pub struct WalWriterConfig {
+    /// The directory of the segments.
+    pub directory: PathBuf,
+    /// Permission bits of the files.
+    pub file_mode: u32,
+    /// Whether whole blocks may go past the page cache.
+    pub direct_io: DirectIo,
+    /// When WAL is brought to stable storage.
+    pub sync: SyncPolicy,
+    /// How segments are compressed.
+    pub compression: Option<Compression>,
+    /// The timeline.
+    pub timeline: TimelineId,
+    /// The cluster's segment size.
+    pub segment_size: WalSegmentSize,
+    /// Where the stream begins; a segment begins there too.
+    pub start: Lsn,
+    /// The form of the log; without it, nothing is proved.
+    pub format: Option<WalFormat>,
+    /// The cluster's identifier, which each segment repeats.
+    pub system_identifier: Option<u64>,
+}
+
+/// What the writer is given.
+#[derive(Debug)]
+pub enum WalInput {
+    /// The next bytes of the log.
+    Data {
+        /// The position of the first one.
+        start: Lsn,
+        /// The bytes.
+        bytes: Bytes,
+        /// Whether the server had no more when it sent them.
+        is_latest: bool,
+    },
+    /// Somebody waits until everything so far is on stable storage.
+    Sync,
+}
+
+/// Hears of each record that is proved.
+pub type RecordSink = Box<dyn FnMut(&WalRecord) + Send>;
+
+/// The way to the writer of one timeline's stream. Dropping it lets the writer finish.
+#[derive(Debug)]
+pub struct WalInbox(InboxSender<WalInput>);
+
+impl WalInbox {
+    /// Waits until there is room for more. Cancellation safe.
+    ///
+    /// # Errors
+    /// [`Ended`] if writing failed; [`WalWriter::finish`] tells why.
+    pub async fn room(&self) -> Result<(), Ended> {
+        self.0.room().await
+    }
+
+    /// Hands input over, which is as heavy as its bytes.
+    pub fn push(&self, input: Vec<WalInput>) {
+        let weight = input.iter().map(WalInput::weight).sum();
+        self.0.push(input, weight);
+    }
+
+    /// Returns how often the writer has taken input: whether it gets on.
+    pub fn taken(&self) -> u64 {
+        self.0.taken()
+    }
+}
+
+/// The writer of one timeline's stream.
+#[derive(Debug)]
+pub struct WalWriter {
+    worker: Worker<(), Result<Suspended, WalWriteError>>,
+    progress: watch::Receiver<WalProgress>,
+}
+
+/// What is left behind when a stream ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suspended {
+    /// The name that the last segment did not get, because it is not complete.
+    pub not_renamed: Option<String>,
+}
+
+impl WalWriter {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// If the operating system gives none.
+    pub fn start(
+        config: WalWriterConfig,
+        on_record: RecordSink,
+    ) -> std::io::Result<(WalInbox, Self)> {
+        let (sender, receiver) = inbox(INBOX_BYTES_MAX);
+        let (acknowledger, progress) = Acknowledger::new(config.start);
+        let worker = Worker::spawn("wal-writer", 1, move |_| {
+            WriterThread::new(config, receiver, acknowledger, on_record)?.run()
+        })?;
+        Ok((WalInbox(sender), WalWriter { worker, progress }))
+    }
+
+    /// Returns how far the writer is, and hears of changes.
+    pub fn progress(&self) -> watch::Receiver<WalProgress> {
+        self.progress.clone()
+    }
+
+    /// Waits until the writer, whose inbox must be gone, has written and synced everything.
+    ///
+    /// # Errors
+    /// The first failure.
+    pub async fn finish(self) -> Result<Suspended, WalWriteError> {
+        self.worker.finish().await
+    }
+}
+
+impl WalInput {
+    fn weight(&self) -> usize {
+        match self {
+            WalInput::Data { bytes, .. } => bytes.len(),
+            WalInput::Sync => 0,
+        }
+    }
+}

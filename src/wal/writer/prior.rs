@@ -1,0 +1,72 @@
+//! What an earlier run left of a segment.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use crate::pg::{ChecksumAlgorithm, CompressionFormat, Digest, Digester, Lsn};
+use crate::storage::{StorageError, read_stored};
+use crate::walrecord::{WalOrigin, WalReader};
+
+/// Records that an earlier run stored, and may have acknowledged. They are received once more, compared, and
+/// never overwritten by anything else.
+#[derive(Debug)]
+pub(super) struct Prior {
+    /// The end of the last whole record. What may follow is of no known worth.
+    until: Lsn,
+    expected: Digest,
+    received: Digester,
+}
+
+impl Prior {
+    /// Looks for whole records in a segment that is not complete; none if there are none.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub(super) fn find(
+        path: &Path,
+        format: Option<CompressionFormat>,
+        origin: WalOrigin,
+    ) -> Result<Option<Prior>, StorageError> {
+        let mut reader = WalReader::new(origin);
+        read_stored(path, format, &mut |bytes| match reader.handle(bytes, &mut |_| {}) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        })?;
+        let until = reader.proven();
+        let Some(size @ 1..) = until.checked_sub(origin.start) else { return Ok(None) };
+        let expected = digest(path, format, size)?;
+        Ok(Some(Prior { until, expected, received: Digester::new(ChecksumAlgorithm::Sha256) }))
+    }
+
+    /// Returns the end of what is stored.
+    pub(super) fn until(&self) -> Lsn {
+        self.until
+    }
+
+    /// Takes received bytes, which end before or where the stored ones end.
+    pub(super) fn receive(&mut self, bytes: &[u8]) {
+        self.received.update(bytes);
+    }
+
+    /// Says whether the same was received that is stored.
+    pub(super) fn confirm(self) -> bool {
+        self.received.finish() == self.expected
+    }
+}
+
+/// Returns a digest of the first bytes of a file's contents.
+pub(super) fn digest(
+    path: &Path,
+    format: Option<CompressionFormat>,
+    size: u64,
+) -> Result<Digest, StorageError> {
+    let mut digester = Digester::new(ChecksumAlgorithm::Sha256);
+    let mut left = usize::try_from(size).unwrap_or(usize::MAX);
+    read_stored(path, format, &mut |bytes| {
+        let bytes = bytes.get(..left).unwrap_or(bytes);
+        digester.update(bytes);
+        left -= bytes.len();
+        if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    Ok(digester.finish())
+}

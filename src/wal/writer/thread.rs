@@ -1,0 +1,195 @@
+//! The writer's thread.
+
+use std::time::{Duration, Instant};
+
+use super::closer::Closer;
+use super::progress::Acknowledger;
+use super::segment::Segment;
+use super::{RecordSink, Suspended, WalInput, WalWriteError, WalWriterConfig};
+use crate::pg::{Lsn, Timestamp};
+use crate::pipeline::{InboxReceiver, Taken};
+use crate::storage::durable;
+use crate::wal::SyncPolicy;
+use crate::walrecord::{RecordKind, WalDamage, WalOrigin, WalReader, WalRecord};
+
+/// How long bytes wait for a sync, or to be written, while the stream never pauses. Long enough to gather what a
+/// sync costs on a fast device many times over, short enough that nobody feels it.
+const SETTLE_DELAY_MAX: Duration = Duration::from_millis(5);
+
+pub(super) struct WriterThread {
+    config: WalWriterConfig,
+    inbox: InboxReceiver<WalInput>,
+    acknowledger: Acknowledger,
+    on_record: RecordSink,
+    reader: Option<WalReader>,
+    closer: Closer,
+    segment: Option<Segment>,
+    /// Everything before this was appended.
+    position: Lsn,
+    last_commit: Option<Timestamp>,
+    /// Since when there is something that was not written out, or not synced if that is the policy.
+    unsettled_since: Option<Instant>,
+    /// Whether somebody waits for a sync.
+    sync_wanted: bool,
+    /// Whether the server had no more than what came last.
+    is_latest: bool,
+}
+
+impl WriterThread {
+    pub(super) fn new(
+        config: WalWriterConfig,
+        inbox: InboxReceiver<WalInput>,
+        acknowledger: Acknowledger,
+        on_record: RecordSink,
+    ) -> Result<Self, WalWriteError> {
+        let closer = Closer::start(&config, acknowledger.clone())?;
+        let WalWriterConfig { start, timeline, segment_size, system_identifier, .. } = config;
+        let reader = config.format.map(|format| {
+            WalReader::new(WalOrigin { start, timeline, segment_size, format, system_identifier })
+        });
+        Ok(WriterThread {
+            config,
+            inbox,
+            acknowledger,
+            on_record,
+            reader,
+            closer,
+            segment: None,
+            position: start,
+            last_commit: None,
+            unsettled_since: None,
+            sync_wanted: false,
+            is_latest: false,
+        })
+    }
+
+    /// Writes until the inbox is closed.
+    pub(super) fn run(mut self) -> Result<Suspended, WalWriteError> {
+        loop {
+            let patience = self.unsettled_since.map(|_| SETTLE_DELAY_MAX);
+            match self.inbox.take(patience) {
+                Taken::Items(items) => {
+                    for item in items {
+                        self.handle(item)?;
+                    }
+                    self.settle_if_due()?;
+                }
+                Taken::Nothing => self.settle()?,
+                Taken::Closed => return self.suspend(),
+            }
+        }
+    }
+
+    fn handle(&mut self, input: WalInput) -> Result<(), WalWriteError> {
+        match input {
+            WalInput::Data { start, bytes, is_latest } => {
+                self.is_latest = is_latest;
+                self.unsettled_since.get_or_insert_with(Instant::now);
+                self.prove_and_append(start, &bytes)
+            }
+            WalInput::Sync => {
+                self.sync_wanted = true;
+                Ok(())
+            }
+        }
+    }
+
+    fn prove_and_append(&mut self, start: Lsn, bytes: &[u8]) -> Result<(), WalWriteError> {
+        match self.prove(bytes) {
+            Ok(()) => self.append(start, bytes),
+            Err(damage) => {
+                let sound =
+                    damage.at.checked_sub(start).and_then(|size| usize::try_from(size).ok());
+                self.append(start, sound.and_then(|size| bytes.get(..size)).unwrap_or_default())?;
+                self.settle()?;
+                Err(damage.into())
+            }
+        }
+    }
+
+    fn prove(&mut self, bytes: &[u8]) -> Result<(), WalDamage> {
+        let WriterThread { reader, on_record, last_commit, .. } = self;
+        let Some(reader) = reader else { return Ok(()) };
+        reader.handle(bytes, &mut |record: WalRecord| {
+            if let RecordKind::Commit(moment) = record.kind {
+                *last_commit = Some(moment);
+            }
+            on_record(&record);
+        })
+    }
+
+    /// Appends bytes, which may belong to several segments.
+    fn append(&mut self, mut start: Lsn, mut bytes: &[u8]) -> Result<(), WalWriteError> {
+        while !bytes.is_empty() {
+            let segment = match &mut self.segment {
+                Some(segment) => segment,
+                None => self.segment.insert(Segment::open(&self.config, start)?),
+            };
+            let space = segment.end().checked_sub(start).unwrap_or(0);
+            let space = usize::try_from(space).unwrap_or(usize::MAX);
+            let (now, later) = bytes.split_at(space.min(bytes.len()));
+            segment.append(start, now, &self.config)?;
+            start = start.checked_add(now.len() as u64).unwrap_or(segment.end());
+            self.position = start;
+            bytes = later;
+            if start == segment.end()
+                && let Some(complete) = self.segment.take()
+            {
+                self.acknowledger.closing();
+                self.closer.close(complete)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Settles what arrived, if the server has no more or somebody has waited long enough.
+    fn settle_if_due(&mut self) -> Result<(), WalWriteError> {
+        let is_overdue = self.config.sync == SyncPolicy::AtOnce
+            && self.unsettled_since.is_some_and(|since| since.elapsed() >= SETTLE_DELAY_MAX);
+        if self.sync_wanted || self.is_latest || is_overdue {
+            self.settle()?;
+        }
+        Ok(())
+    }
+
+    /// Writes everything out, and syncs it if somebody waits for that.
+    fn settle(&mut self) -> Result<(), WalWriteError> {
+        self.unsettled_since = None;
+        if self.segment.as_ref().is_some_and(Segment::is_repeating) {
+            return Ok(());
+        }
+        let sync = std::mem::take(&mut self.sync_wanted) || self.config.sync == SyncPolicy::AtOnce;
+        if let Some(segment) = &mut self.segment {
+            match (sync, self.config.sync) {
+                (true, SyncPolicy::Segments | SyncPolicy::AtOnce) => segment.sync()?,
+                (true, SyncPolicy::Never) | (false, _) => segment.write_out()?,
+            }
+            if sync {
+                self.acknowledger.synced(self.position);
+            }
+        }
+        self.acknowledger.written(self.position, self.last_commit);
+        Ok(())
+    }
+
+    /// Closes what is there; a segment that is not complete keeps its partial name.
+    fn suspend(mut self) -> Result<Suspended, WalWriteError> {
+        let mut not_renamed = None;
+        if let Some(segment) = self.segment.take() {
+            let is_repeating = segment.is_repeating();
+            let (file, name) = segment.suspend()?;
+            if !is_repeating && self.config.sync != SyncPolicy::Never {
+                file.sync_contents()?;
+                durable::sync_directory(&self.config.directory)?;
+            }
+            file.close()?;
+            if !is_repeating {
+                self.acknowledger.synced(self.position);
+            }
+            not_renamed = Some(name);
+        }
+        self.closer.finish()?;
+        self.acknowledger.written(self.position, self.last_commit);
+        Ok(Suspended { not_renamed })
+    }
+}
