@@ -3,15 +3,29 @@
 //! [`run`] finds out where to start (`start_point`), streams (`stream`) until the user, the end position or a failure
 //! stops it, and begins anew after each failure. Follows `pg_receivewal.c` and `receivelog.c` of
 //! PostgreSQL 18.
+//!
+//! Beside the segments, the directory gets history files (`history`), a record of holes (`holes`) and an index
+//! from moments to positions (`time_index`).
 
 mod config;
 mod error;
+#[cfg_attr(not(test), expect(dead_code, reason = "run is to call it"))]
+mod history;
+#[cfg_attr(not(test), expect(dead_code, reason = "run is to call it"))]
+mod holes;
 mod report;
 mod run;
+mod side_files;
 mod slots;
+#[cfg_attr(not(test), expect(dead_code, reason = "run is to call it"))]
+mod start_point;
+#[cfg_attr(not(test), expect(dead_code, reason = "run is to call it"))]
+mod time_index;
 
 pub use config::{HolePolicy, OnDisconnect, ReceiveConfig, TimeIndex};
 pub use error::ReceiveError;
+pub use history::HistoryError;
 pub use report::{Event, Hole, HoleCause, Observer};
 pub use run::{ReceiveJob, run};
 pub use slots::{IfSlotExists, create_slot, drop_slot};
+pub use time_index::{CommitTime, ParseCommitTimeError, last_commit_not_after};
