@@ -10,6 +10,7 @@ mod segment;
 mod tablespace;
 mod timestamp;
 mod version;
+mod wal_file_name;
 
 pub use checksum::{ChecksumAlgorithm, Digest, Digester};
 pub use compression::{Compression, CompressionDetailError, CompressionError};
@@ -22,5 +23,6 @@ pub use segment::{
     history_file_name,
 };
 pub use tablespace::{Oid, Tablespace, TablespaceLocation, TablespaceMappings, canonicalize};
-pub use timestamp::Timestamp;
+pub use timestamp::{ParseTimestampError, Timestamp};
 pub use version::{InvalidVersion, ServerVersion};
+pub use wal_file_name::WalFileName;

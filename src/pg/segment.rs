@@ -79,6 +79,11 @@ impl WalSegmentSize {
             .map(WalSegmentSize)
             .ok_or_else(|| InvalidSegmentSize(bytes.to_string()))
     }
+
+    /// Returns how many segments there are to each number in the middle of their names.
+    const fn segments_per_log(self) -> u64 {
+        (1 << 32) / self.bytes()
+    }
 }
 
 impl FromStr for WalSegmentSize {
@@ -110,15 +115,27 @@ impl SegmentNumber {
         SegmentNumber(lsn.offset() / size.bytes())
     }
 
+    /// Returns the segment that has these numbers in its name; `None` if there is none of that size.
+    pub fn in_log(log: u32, segment: u32, size: WalSegmentSize) -> Option<Self> {
+        let (segment, per_log) = (u64::from(segment), size.segments_per_log());
+        (segment < per_log).then(|| SegmentNumber(u64::from(log) * per_log + segment))
+    }
+
+    /// Returns the segment that follows; `None` at the end of the address space.
+    pub fn next(self, size: WalSegmentSize) -> Option<Self> {
+        let end = self.start(size).checked_add(size.bytes())?;
+        Some(SegmentNumber::containing(end, size))
+    }
+
     /// Returns the first position of the segment.
     pub fn start(self, size: WalSegmentSize) -> Lsn {
-        // Cannot overflow: a number comes from `containing`, thus from a position with that size.
+        // Cannot overflow: numbers are made only of positions and names with that size.
         Lsn::new(self.0.saturating_mul(size.bytes()))
     }
 
     /// Returns the file's name: 24 hexadecimal digits of timeline, log and segment.
     pub fn file_name(self, timeline: TimelineId, size: WalSegmentSize) -> String {
-        let per_log = (1 << 32) / size.bytes();
+        let per_log = size.segments_per_log();
         let (log, segment) = (self.0 / per_log, self.0 % per_log);
         format!("{:08X}{log:08X}{segment:08X}", timeline.number())
     }
@@ -159,5 +176,12 @@ mod tests {
         let size = ORDINARY;
         let lsn = Lsn::new(0x1_0200_0028);
         assert_eq!(SegmentNumber::containing(lsn, size).start(size), Lsn::new(0x1_0200_0000));
+    }
+
+    #[test]
+    fn segments_follow_each_other_to_the_end_of_the_address_space() {
+        let segment = |lsn| SegmentNumber::containing(Lsn::new(lsn), ORDINARY);
+        assert_eq!(segment(0xFFFF_FFFF).next(ORDINARY), Some(segment(0x1_0000_0000)));
+        assert_eq!(segment(u64::MAX).next(ORDINARY), None);
     }
 }

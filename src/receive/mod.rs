@@ -3,6 +3,9 @@
 //! [`run`] finds out where to start (`start_point`), streams (`stream`) until the user, the end position or a failure
 //! stops it, and begins anew after each failure. Follows `pg_receivewal.c` and `receivelog.c` of
 //! PostgreSQL 18.
+//!
+//! Beside the segments, the directory gets history files (`history`), a record of holes (`holes`) and an index
+//! from moments to positions (`time_index`).
 
 mod config;
 mod error;
@@ -20,6 +23,9 @@ mod time_index;
 
 pub use config::{HolePolicy, OnDisconnect, ReceiveConfig, TimeIndex};
 pub use error::ReceiveError;
+pub use history::HistoryError;
 pub use report::{Event, Hole, HoleCause, Observer};
 pub use run::{ReceiveJob, run};
 pub use slots::{IfSlotExists, create_slot, drop_slot};
+pub use time_index::{CommitTime, ParseCommitTimeError, last_commit_not_after};
+pub use time_index::{CommitTime, ParseCommitTimeError, last_commit_not_after};

@@ -139,7 +139,9 @@ impl<'a> Session<'a> {
             noticed: wall_clock(),
             directory: self.job.config.directory.clone(),
         };
-        holes::record(self.side_files(), &hole, self.job.config.on_hole)?;
+        // Without anything before it, receiving goes on whatever the policy is.
+        let policy = if from.is_some() { self.job.config.on_hole } else { HolePolicy::Skip };
+        holes::record(self.side_files(), &hole, policy)?;
         self.job.observer.report(Event::Hole(hole));
         Ok(())
     }
@@ -170,17 +172,27 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Fetches a timeline's history file, unless it is there.
+    /// Fetches a timeline's history file. One that is there is compared, so that another timeline of the same number
+    /// is noticed; if the server does not give it, it stays as it is.
     async fn fetch_history(&mut self, timeline: TimelineId) -> Result<(), ReceiveError> {
-        if !history::is_missing(&self.job.config.directory, timeline)? {
+        if timeline == TimelineId::FIRST {
             return Ok(());
         }
         let text = command::timeline_history(timeline);
-        let rows = self.connection.query("TIMELINE_HISTORY", &text).await?;
+        let rows = match self.connection.query("TIMELINE_HISTORY", &text).await {
+            Err(error)
+                if error.source.server_message().is_some()
+                    && !history::is_missing(&self.job.config.directory, timeline)? =>
+            {
+                return Ok(());
+            }
+            outcome => outcome?,
+        };
         let row = rows.first();
         let file = row.and_then(|row| Some((row.text(0)?, row.bytes(1)?)));
         let (name, contents) = file.ok_or_else(|| {
-            ReceiveError::Connection(ProtocolError::answer("TIMELINE_HISTORY", "the file is missing").into())
+            let error = ProtocolError::answer("TIMELINE_HISTORY", "the file is missing");
+            ReceiveError::Connection(error.into())
         })?;
         Ok(history::store(self.side_files(), FetchedHistory { timeline, name, contents })?)
     }

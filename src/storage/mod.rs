@@ -3,7 +3,7 @@
 //! [`Disk`] is a few threads that write blocks, small files and syncs beside the receipt of the next
 //! bytes; [`FileWriter`] fills one file through it. [`Extractor`] and [`TarFile`] turn archive members
 //! into a data directory and into tar files, which [`TarOutput`] compresses. [`CreatedDirectories`] knows what a failed run has to
-//! remove, and [`durable`] gives final names.
+//! remove, and [`durable`] gives final names. [`LineFile`] is a small text file beside the data.
 
 mod block;
 mod compress;
@@ -13,6 +13,7 @@ pub mod durable;
 mod error;
 mod extract;
 mod file;
+mod line_file;
 mod segment_file;
 mod spool;
 mod stored;
@@ -25,6 +26,7 @@ pub use disk::{DirectIo, Disk, DiskConfig, DiskHandle};
 pub use error::StorageError;
 pub use extract::{ExtractError, Extractor, ExtractorConfig};
 pub use file::NewFile;
+pub use line_file::LineFile;
 pub use segment_file::{SegmentContents, SegmentFile, SegmentFileConfig};
 pub use spool::Spool;
 pub use stored::{StoredEnd, read_stored};

@@ -28,6 +28,7 @@ mod kills;
 mod layers;
 mod memory;
 mod power;
+mod receive_start;
 #[path = "../../protocol-fixtures/recording/mod.rs"]
 mod recording;
 mod replay;
