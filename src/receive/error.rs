@@ -126,8 +126,8 @@ impl ReceiveError {
 
     /// Says whether the server no longer has the WAL that was asked for.
     pub(super) fn wal_loss(&self) -> Option<WalLoss> {
-        let (ReceiveError::Terminated(source)
-        | ReceiveError::Command(CommandError { source, .. })) = self
+        let (ReceiveError::Terminated(source) | ReceiveError::Command(CommandError { source, .. })) =
+            self
         else {
             return None;
         };

@@ -28,4 +28,3 @@ pub use report::{Event, Hole, HoleCause, Observer};
 pub use run::{ReceiveJob, run};
 pub use slots::{IfSlotExists, create_slot, drop_slot};
 pub use time_index::{CommitTime, ParseCommitTimeError, last_commit_not_after};
-pub use time_index::{CommitTime, ParseCommitTimeError, last_commit_not_after};

@@ -2,6 +2,7 @@
 
 use tokio::sync::mpsc;
 
+use super::error::WalLoss;
 use super::history::{self, FetchedHistory};
 use super::holes;
 use super::run::{Memory, ReceiveJob};
@@ -9,7 +10,6 @@ use super::side_files::SideFiles;
 use super::start_point::{self, StartPoint};
 use super::stream::{Farewell, Follower, Interrupt, StreamEnd, StreamPlan};
 use super::time_index::{CommitTime, TimeIndexWriter};
-use super::error::WalLoss;
 use super::{Event, Hole, HoleCause, HolePolicy, ReceiveError, TimeIndex};
 use crate::net::{Cluster, Connection};
 use crate::pg::{Lsn, SegmentNumber, TimelineId};
@@ -199,7 +199,9 @@ impl<'a> Session<'a> {
 
     /// Tells that another timeline is streamed than before, if that is so.
     fn report_switch(&mut self, plan: StreamPlan) {
-        if let Some((_, at)) = self.memory.last_stream.filter(|(before, _)| *before != plan.timeline) {
+        if let Some((_, at)) =
+            self.memory.last_stream.filter(|(before, _)| *before != plan.timeline)
+        {
             self.job.observer.report(Event::SwitchedTimeline { timeline: plan.timeline, at });
         }
         self.memory.last_stream = Some((plan.timeline, plan.start));
@@ -211,11 +213,8 @@ impl<'a> Session<'a> {
         plan: StreamPlan,
         interrupt: &mut Interrupt<'_>,
     ) -> Result<(Self, StreamEnd), ReceiveError> {
-        let text = command::start_replication(
-            self.job.config.slot.as_deref(),
-            plan.start,
-            plan.timeline,
-        );
+        let text =
+            command::start_replication(self.job.config.slot.as_deref(), plan.start, plan.timeline);
         self.connection.send_command(&text).await?;
         let (failures, failed) = mpsc::channel(SIDE_FAILURES_MAX);
         let (inbox, writer) =
