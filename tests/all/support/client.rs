@@ -20,9 +20,35 @@ use super::{PATIENCE, POLL_INTERVAL};
 /// Our program.
 const PGSIPHON: &str = env!("CARGO_BIN_EXE_pgsiphon");
 
+/// Which tool is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tool {
+    Basebackup,
+    Receivewal,
+}
+
+impl Tool {
+    /// The command of our program.
+    fn command(self) -> &'static str {
+        match self {
+            Tool::Basebackup => "basebackup",
+            Tool::Receivewal => "receivewal",
+        }
+    }
+
+    /// The original's name.
+    fn original(self) -> &'static str {
+        match self {
+            Tool::Basebackup => "pg_basebackup",
+            Tool::Receivewal => "pg_receivewal",
+        }
+    }
+}
+
 /// A run that is being prepared.
 #[derive(Debug)]
 pub struct Client {
+    tool: Tool,
     command: Command,
     /// Holds the link under which our program plays the original.
     disguise: Option<Scratch>,
@@ -31,41 +57,67 @@ pub struct Client {
 impl Client {
     /// Our program under its own name: `pgsiphon basebackup`.
     pub fn pgsiphon() -> Self {
-        let mut client = Client::new(Path::new(PGSIPHON), None);
-        client.command.arg("basebackup");
-        client
+        Client::own(Tool::Basebackup)
     }
 
-    /// Our program under the name of the original.
+    /// Our program under the name of the original `pg_basebackup`.
     pub fn drop_in() -> Self {
-        let scratch = Scratch::new();
-        let link = scratch.join("pg_basebackup");
-        symlink(PGSIPHON, &link).unwrap();
-        Client::new(&link, Some(scratch))
+        Client::disguised(Tool::Basebackup)
     }
 
-    /// The original.
+    /// The original `pg_basebackup`.
     pub fn original() -> Self {
-        Client::new(&client_program("pg_basebackup"), None)
+        Client::installed(Tool::Basebackup)
+    }
+
+    /// Our program under its own name: `pgsiphon receivewal`.
+    pub fn receivewal() -> Self {
+        Client::own(Tool::Receivewal)
+    }
+
+    /// Our program under the name of the original `pg_receivewal`.
+    pub fn receivewal_drop_in() -> Self {
+        Client::disguised(Tool::Receivewal)
+    }
+
+    /// The original `pg_receivewal`.
+    pub fn receivewal_original() -> Self {
+        Client::installed(Tool::Receivewal)
     }
 
     /// Our program under another program's control, given with the arguments in front of it.
     pub fn under(program: &str, arguments: &[&str]) -> Self {
-        let mut client = Client::new(Path::new(program), None);
-        client.command.args(arguments).args([PGSIPHON, "basebackup"]);
+        let tool = Tool::Basebackup;
+        let mut client = Client::new(tool, Path::new(program), None);
+        client.command.args(arguments).args([PGSIPHON, tool.command()]);
         client
     }
 
+    fn own(tool: Tool) -> Self {
+        Client::new(tool, Path::new(PGSIPHON), None).arg(tool.command())
+    }
+
+    fn disguised(tool: Tool) -> Self {
+        let scratch = Scratch::new();
+        let link = scratch.join(tool.original());
+        symlink(PGSIPHON, &link).unwrap();
+        Client::new(tool, &link, Some(scratch))
+    }
+
+    fn installed(tool: Tool) -> Self {
+        Client::new(tool, &client_program(tool.original()), None)
+    }
+
     /// Only what the test says reaches the program: no variable or file of the developer's.
-    fn new(program: &Path, disguise: Option<Scratch>) -> Self {
+    fn new(tool: Tool, program: &Path, disguise: Option<Scratch>) -> Self {
         let mut command = Command::new(program);
         let path = std::env::var_os("PATH").unwrap_or_default();
         command.env_clear().env("PATH", path).env("LC_ALL", "C").env("HOME", "/nonexistent");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        Client { command, disguise }
+        Client { tool, command, disguise }
     }
 
-    /// Leads it to a server's socket, as a superuser, with a fast checkpoint.
+    /// Leads it to a server's socket, as a superuser; a backup begins with a fast checkpoint.
     pub fn to(self, server: &Server) -> Self {
         self.through(&server.sockets(), server.port())
     }
@@ -73,8 +125,12 @@ impl Client {
     /// Leads it to a socket directory.
     pub fn through(self, sockets: &Path, port: u16) -> Self {
         let host = sockets.as_os_str();
-        self.args(["-h".as_ref(), host, "-p".as_ref(), port.to_string().as_ref()])
-            .args(["-U", "postgres", "-w", "-c", "fast"])
+        let client = self.args(["-h".as_ref(), host, "-p".as_ref(), port.to_string().as_ref()]);
+        let client = client.args(["-U", "postgres", "-w"]);
+        match client.tool {
+            Tool::Basebackup => client.args(["-c", "fast"]),
+            Tool::Receivewal => client,
+        }
     }
 
     /// Adds an argument.
