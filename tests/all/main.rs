@@ -28,6 +28,7 @@ mod kills;
 mod layers;
 mod memory;
 mod power;
+mod receivewal_command_line;
 #[path = "../../protocol-fixtures/recording/mod.rs"]
 mod recording;
 mod replay;
