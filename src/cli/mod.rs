@@ -4,10 +4,13 @@
 mod args;
 mod basebackup;
 mod concealed;
+mod connect;
 mod messages;
 mod password;
 mod program;
 mod progress;
+mod receivewal;
+mod receivewal_observer;
 mod report;
 mod reporter;
 mod signals;
@@ -19,13 +22,15 @@ use std::process::ExitCode;
 use crate::pg::OsError;
 
 pub use args::{
-    BasebackupRequest, Conflict, ConnectionArgs, ConnectionString, Outcome, PasswordPrompt,
-    ReportForm, ShowProgress, SyntaxError, UsageError, ValueError, Verbosity, interpret,
+    BasebackupRequest, Conflict, ConnectionArgs, ConnectionString, OptionsError, Outcome,
+    PasswordPrompt, ReceivewalAction, ReceivewalRequest, ReportForm, ShowProgress, SyntaxError,
+    UsageError, ValueError, Verbosity, interpret,
 };
 pub use messages::{Colors, Messages};
 pub use password::prompt as prompt_password;
-pub use program::{Program, Role};
+pub use program::{Program, Role, Tool};
 pub use progress::{ProgressBars, ProgressDisplay, ProgressLine, ProgressObjects, Screen};
+pub use receivewal_observer::TerminalObserver;
 pub use report::{
     Line, Phase, ProgressObject, Report, Run, Status, Warning, Warnings, WarningsKeeper,
 };
@@ -40,15 +45,23 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match interpret(&program, &arguments) {
         Ok(Outcome::Print(text)) => print(&program, &text),
         Ok(Outcome::Basebackup(request)) => {
-            if let Some(typed) = &request.connection.dbname {
-                concealed::conceal(program.invoked_as(), &arguments, typed.reveal());
-            }
+            conceal_password(&program, &arguments, &request.connection);
             basebackup::run(&program, &request)
+        }
+        Ok(Outcome::Receivewal(request)) => {
+            conceal_password(&program, &arguments, &request.connection);
+            receivewal::run(&program, &request)
         }
         Err(error) => {
             refuse(&program, &error, &mut Messages::to_stderr(program.name()));
             ExitCode::FAILURE
         }
+    }
+}
+
+fn conceal_password(program: &Program, arguments: &[OsString], connection: &ConnectionArgs) {
+    if let Some(typed) = &connection.dbname {
+        concealed::conceal(program.invoked_as(), arguments, typed.reveal());
     }
 }
 
@@ -69,18 +82,17 @@ fn unwritable(messages: &mut Messages<impl io::Write>, error: &io::Error) -> Exi
 /// Says why the command line is not carried out, and where to look.
 fn refuse(program: &Program, error: &UsageError, messages: &mut Messages<impl io::Write>) {
     match error {
-        UsageError::Syntax(fault) => {
+        UsageError::Options(_, OptionsError::Syntax(fault)) => {
             messages.raw(format_args!("{}: {fault}", program.invoked_as()));
         }
-        UsageError::Misplaced => {}
-        UsageError::Value(_)
-        | UsageError::Conflict(_)
+        UsageError::Options(_, OptionsError::Misplaced) => {}
+        UsageError::Options(_, OptionsError::Value(_) | OptionsError::Conflict(_))
         | UsageError::UnknownCommand(_)
         | UsageError::NoCommand
         | UsageError::NoShell
         | UsageError::UnknownShell(_)
-        | UsageError::UnknownProgram(_)
-        | UsageError::UnknownPage(_)
+        | UsageError::UnknownProgram { .. }
+        | UsageError::UnknownPage { .. }
         | UsageError::TooManyOperands(_) => messages.error(error),
     }
     if let Some(command) = error.helpful_command(program) {

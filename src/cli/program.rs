@@ -6,11 +6,48 @@ use std::path::Path;
 /// The release whose command line and messages the drop-in follows.
 const FOLLOWED_RELEASE: &str = "18.6";
 
-/// The name by which the drop-in is recognised.
-pub(super) const DROP_IN_NAME: &str = "pg_basebackup";
-
 /// Our own name, and the one used when there is no `argv[0]`.
 pub(super) const OWN_NAME: &str = "pgsiphon";
+
+/// A job that has a program of its own in PostgreSQL and a command in ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tool {
+    /// Taking a base backup.
+    Basebackup,
+    /// Receiving WAL.
+    Receivewal,
+}
+
+impl Tool {
+    /// All of them, in the order in which they are listed.
+    pub const ALL: [Tool; 2] = [Tool::Basebackup, Tool::Receivewal];
+
+    /// Returns the name of the original, by which the drop-in is recognised.
+    pub const fn original(self) -> &'static str {
+        match self {
+            Tool::Basebackup => "pg_basebackup",
+            Tool::Receivewal => "pg_receivewal",
+        }
+    }
+
+    /// Returns the name of our command.
+    pub const fn command(self) -> &'static str {
+        match self {
+            Tool::Basebackup => "basebackup",
+            Tool::Receivewal => "receivewal",
+        }
+    }
+
+    /// Finds the tool whose original has this name.
+    pub fn replacing(original: &str) -> Option<Self> {
+        Tool::ALL.into_iter().find(|tool| tool.original() == original)
+    }
+
+    /// Finds the tool of a command.
+    pub fn commanded(command: &str) -> Option<Self> {
+        Tool::ALL.into_iter().find(|tool| tool.command() == command)
+    }
+}
 
 /// The program as the user called it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,8 +60,8 @@ pub struct Program {
 /// What the program is under its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// A replacement of `pg_basebackup` with exactly its options and words.
-    DropIn,
+    /// A replacement of the tool's original with exactly its options and words.
+    DropIn(Tool),
     /// `pgsiphon COMMAND`, which may offer more.
     Native,
 }
@@ -34,9 +71,10 @@ impl Program {
     pub fn called(argv0: Option<&OsStr>) -> Self {
         let invoked_as = argv0.map_or_else(|| OsString::from(OWN_NAME), OsStr::to_owned);
         let base = Path::new(&invoked_as).file_name().unwrap_or(&invoked_as);
+        let replaced = base.to_str().and_then(Tool::replacing);
         Program {
             name: base.to_string_lossy().into_owned(),
-            role: if base == DROP_IN_NAME { Role::DropIn } else { Role::Native },
+            role: replaced.map_or(Role::Native, Role::DropIn),
             invoked_as: invoked_as.to_string_lossy().into_owned(),
         }
     }
@@ -51,11 +89,11 @@ impl Program {
         &self.invoked_as
     }
 
-    /// Returns what the user types to take a base backup, as usage and hints show it.
-    pub fn basebackup_command(&self) -> String {
+    /// Returns what the user types to run a tool, as usage and hints show it.
+    pub fn command_line(&self, tool: Tool) -> String {
         match self.role {
-            Role::DropIn => self.name.clone(),
-            Role::Native => format!("{} basebackup", self.name),
+            Role::DropIn(_) => self.name.clone(),
+            Role::Native => format!("{} {}", self.name, tool.command()),
         }
     }
 
@@ -69,7 +107,9 @@ impl Program {
     pub fn version_line(&self) -> String {
         let own = format!("{OWN_NAME} {}", env!("CARGO_PKG_VERSION"));
         match self.role {
-            Role::DropIn => format!("{DROP_IN_NAME} (PostgreSQL) {FOLLOWED_RELEASE} ({own})\n"),
+            Role::DropIn(tool) => {
+                format!("{} (PostgreSQL) {FOLLOWED_RELEASE} ({own})\n", tool.original())
+            }
             Role::Native => format!("{own}\n"),
         }
     }
@@ -81,10 +121,14 @@ mod tests {
 
     #[test]
     fn the_last_component_of_argv0_decides_the_role() {
+        let (basebackup, receivewal) =
+            (Role::DropIn(Tool::Basebackup), Role::DropIn(Tool::Receivewal));
         let table = [
-            (Some("pg_basebackup"), "pg_basebackup", Role::DropIn),
-            (Some("/usr/bin/pg_basebackup"), "pg_basebackup", Role::DropIn),
+            (Some("pg_basebackup"), "pg_basebackup", basebackup),
+            (Some("/usr/bin/pg_basebackup"), "pg_basebackup", basebackup),
+            (Some("./pg_receivewal"), "pg_receivewal", receivewal),
             (Some("./pgsiphon"), "pgsiphon", Role::Native),
+            (Some("receivewal"), "receivewal", Role::Native),
             (Some("/pg_basebackup/siphon"), "siphon", Role::Native),
             (Some(""), "", Role::Native),
             (None, "pgsiphon", Role::Native),
@@ -97,9 +141,14 @@ mod tests {
 
     #[test]
     fn version_lines_begin_with_the_name_that_other_programs_look_for() {
-        let line = |argv0: &str| Program::called(Some(OsStr::new(argv0))).version_line();
         let own = concat!("pgsiphon ", env!("CARGO_PKG_VERSION"));
-        assert_eq!(line("/x/pg_basebackup"), format!("pg_basebackup (PostgreSQL) 18.6 ({own})\n"));
-        assert_eq!(line("pgsiphon"), format!("{own}\n"));
+        let table = [
+            ("/x/pg_basebackup", format!("pg_basebackup (PostgreSQL) 18.6 ({own})\n")),
+            ("pg_receivewal", format!("pg_receivewal (PostgreSQL) 18.6 ({own})\n")),
+            ("pgsiphon", format!("{own}\n")),
+        ];
+        for (argv0, line) in table {
+            assert_eq!(Program::called(Some(OsStr::new(argv0))).version_line(), line);
+        }
     }
 }

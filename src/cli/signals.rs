@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM.
+//! SIGINT, SIGTERM and SIGHUP.
 
 use std::io;
 use std::thread;
@@ -37,4 +37,16 @@ pub(super) fn first_interrupt() -> io::Result<CancellationToken> {
         });
     })?;
     Ok(token)
+}
+
+/// Makes SIGHUP do nothing from now on: there is no configuration to read again.
+///
+/// # Errors
+/// If the signal cannot be caught.
+///
+/// # Panics
+/// Outside of a runtime.
+pub(super) fn ignore_hangups() -> io::Result<()> {
+    // The handler stays for as long as the process lives, whoever still listens.
+    signal(SignalKind::hangup()).map(drop)
 }

@@ -208,6 +208,13 @@ pub struct CommandError {
     pub source: ConnectionError,
 }
 
+impl CommandError {
+    /// Puts only a command's name where the whole command was.
+    pub fn named(self, name: &str) -> Self {
+        CommandError { command: name.to_owned(), ..self }
+    }
+}
+
 /// An established connection failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectionError {

@@ -14,12 +14,9 @@ pub enum ReceiveError {
     /// No connection.
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    /// The connection failed.
-    #[error("could not receive data from WAL stream: {0}")]
+    /// The connection failed, or the server ended the stream with an error.
+    #[error("{what}: {0}", what = what_failed(.0))]
     Connection(#[from] ConnectionError),
-    /// The server ended the stream with an error.
-    #[error("unexpected termination of replication stream: {0}")]
-    Terminated(ConnectionError),
     /// A command was refused.
     #[error(transparent)]
     Command(#[from] CommandError),
@@ -126,7 +123,7 @@ impl ReceiveError {
 
     /// Says whether the server no longer has the WAL that was asked for.
     pub(super) fn wal_loss(&self) -> Option<WalLoss> {
-        let (ReceiveError::Terminated(source) | ReceiveError::Command(CommandError { source, .. })) =
+        let (ReceiveError::Connection(source) | ReceiveError::Command(CommandError { source, .. })) =
             self
         else {
             return None;
@@ -135,6 +132,52 @@ impl ReceiveError {
             "58P01" => Some(WalLoss::Removed),
             "55000" => Some(WalLoss::SlotInvalidated),
             _ => None,
+        }
+    }
+}
+
+fn what_failed(error: &ConnectionError) -> &'static str {
+    match (error, error.server_message()) {
+        (_, Some(_)) => "unexpected termination of replication stream",
+        (ConnectionError::Send(_), None) => "could not send feedback packet",
+        (_, None) => "could not receive data from WAL stream",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+    use crate::protocol::{ProtocolError, ServerMessage};
+
+    /// As `pg_receivewal` 18.6 said it.
+    #[test]
+    fn a_broken_stream_is_told_in_the_original_words() {
+        let message = ServerMessage {
+            severity: "FATAL".into(),
+            message: "terminating connection due to administrator command".into(),
+            ..ServerMessage::default()
+        };
+        let table = [
+            (
+                ConnectionError::Protocol(ProtocolError::Server(Box::new(message))),
+                "unexpected termination of replication stream: FATAL:  terminating connection due to \
+                 administrator command",
+            ),
+            (
+                ConnectionError::Closed,
+                "could not receive data from WAL stream: server closed the connection unexpectedly\n\
+                 \tThis probably means the server terminated abnormally\n\
+                 \tbefore or while processing the request.",
+            ),
+            (
+                ConnectionError::Send(io::Error::from_raw_os_error(32)),
+                "could not send feedback packet: could not send data to server: Broken pipe",
+            ),
+        ];
+        for (error, text) in table {
+            assert_eq!(ReceiveError::from(error).to_string(), text);
         }
     }
 }

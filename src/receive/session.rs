@@ -106,7 +106,8 @@ impl<'a> Session<'a> {
     /// Asks where the slot stands; nowhere if it was never used or has lost its WAL.
     async fn slot_position(&mut self, slot: &str) -> Result<Option<StartPoint>, ReceiveError> {
         let text = command::read_slot(slot);
-        let rows = self.connection.query("READ_REPLICATION_SLOT", &text).await?;
+        let rows = self.connection.query("READ_REPLICATION_SLOT", &text).await;
+        let rows = rows.map_err(|error| error.named("READ_REPLICATION_SLOT"))?;
         let field = |index| rows.first().and_then(|row: &Row| row.text(index));
         match field(0) {
             Some("physical") => {}
@@ -186,7 +187,7 @@ impl<'a> Session<'a> {
             {
                 return Ok(());
             }
-            outcome => outcome?,
+            outcome => outcome.map_err(|error| error.named("TIMELINE_HISTORY"))?,
         };
         let row = rows.first();
         let file = row.and_then(|row| Some((row.text(0)?, row.bytes(1)?)));

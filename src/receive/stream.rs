@@ -293,15 +293,12 @@ impl<'a> Follower<'a> {
         Farewell { connection, stream, finished }
     }
 
-    /// Says of an error what was refused: the stream, or its continuation.
+    /// Says of an error whether it is the answer to the command.
     fn failure(&self, source: ConnectionError) -> ReceiveError {
         if !self.stream.has_started() {
             return CommandError { command: "START_REPLICATION".to_owned(), source }.into();
         }
-        match source.server_message() {
-            Some(_) => ReceiveError::Terminated(source),
-            None => source.into(),
-        }
+        source.into()
     }
 }
 

@@ -54,11 +54,13 @@ fn a_password_on_the_command_line_is_not_left_in_the_process_list() {
     let _listener = UnixListener::bind(&socket).unwrap();
     let host = socket.parent().unwrap().display().to_string();
     let connection = format!("host={host} user=u password=open-sesame");
-    for client in [Client::pgsiphon(), Client::drop_in()] {
-        let client = client.args(["-D", "never", "-v", "-d", &connection]);
+    let clients =
+        [Client::pgsiphon(), Client::drop_in(), Client::receivewal(), Client::receivewal_drop_in()];
+    for client in clients {
+        let client = client.args(["-D", "/", "-v", "-d", &connection]);
         let running = client.start();
         let started = Instant::now();
-        while !running.visible_arguments().ends_with("-D never -v -d *** ") {
+        while !running.visible_arguments().ends_with("-D / -v -d *** ") {
             assert!(started.elapsed() < PATIENCE, "{}", running.visible_arguments());
             thread::sleep(POLL_INTERVAL);
         }

@@ -29,6 +29,7 @@ mod layers;
 mod memory;
 mod power;
 mod receive_start;
+mod receivewal_command_line;
 #[path = "../../protocol-fixtures/recording/mod.rs"]
 mod recording;
 mod replay;

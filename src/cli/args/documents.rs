@@ -1,7 +1,7 @@
 //! Shell completions and manual pages, made of the definitions that the command line is read by.
 
 use std::ffi::{OsStr, OsString};
-use std::io;
+use std::{io, iter};
 
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, Command, ValueEnum as _};
@@ -13,16 +13,13 @@ use super::COMMANDS;
 use super::error::UsageError;
 use super::getopt::shown;
 use super::typed;
-use crate::cli::program::{DROP_IN_NAME, OWN_NAME, Program};
-
-/// The page of `pgsiphon basebackup`.
-const BASEBACKUP_PAGE: &str = "pgsiphon-basebackup";
+use crate::cli::program::{OWN_NAME, Program, Tool};
 
 /// What the environment decides; the connection's share is libpq's.
 const ENVIRONMENT: [(&str, &str); 8] = [
     (
         "PGHOST, PGHOSTADDR, PGPORT, PGUSER, PGDATABASE, PGSERVICE, PGSERVICEFILE, PGSYSCONFDIR",
-        "Whose backup is taken, unless an option says it.",
+        "Which server is meant, unless an option says it.",
     ),
     (
         "PGPASSWORD, PGPASSFILE",
@@ -55,40 +52,39 @@ const ENVIRONMENT: [(&str, &str); 8] = [
 ];
 
 /// The commands of `pgsiphon` with all that they take.
-const COMMANDS_IN_FULL: [(&str, &str); 3] = [
+const COMMANDS_IN_FULL: [(&str, &str); 4] = [
     (
         "basebackup [OPTION]...",
         "Takes a base backup of a running server, see pgsiphon-basebackup(1).",
     ),
     (
-        "completions bash|elvish|fish|powershell|zsh [pgsiphon|pg_basebackup]",
-        "Prints what makes a shell complete the options of the program, by default pgsiphon.",
+        "receivewal [OPTION]...",
+        "Receives the write-ahead log of a running server, see pgsiphon-receivewal(1).",
     ),
     (
-        "man [pgsiphon|pgsiphon-basebackup|pg_basebackup]",
-        "Prints a manual page, by default this one.",
+        "completions bash|elvish|fish|powershell|zsh [PROGRAM]",
+        "Prints what makes a shell complete the options of pgsiphon (default), pg_basebackup or \
+         pg_receivewal.",
+    ),
+    (
+        "man [PAGE]",
+        "Prints a manual page: pgsiphon (default), pgsiphon-basebackup, pgsiphon-receivewal, \
+         pg_basebackup or pg_receivewal.",
     ),
 ];
 
-/// What the exit code means.
-const EXIT_STATUS: [(&str, &str); 2] = [
-    (
-        "0",
-        "The backup is complete, compared with its manifest, and on stable storage, unless options \
-         waived that.",
-    ),
-    ("1", "Anything else; a message says what."),
-];
+/// What the exit codes but 0 mean.
+const FAILURE: (&str, &str) = ("1", "Anything else; a message says what.");
 
-/// Which options go with which program or page.
+/// A program or a part of one that has options and a manual page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Subject {
     /// `pgsiphon` with its commands.
     Own,
-    /// `pgsiphon basebackup`.
-    Basebackup,
-    /// `pg_basebackup`.
-    DropIn,
+    /// A command of `pgsiphon`.
+    Command(Tool),
+    /// A tool under the name of its original.
+    DropIn(Tool),
 }
 
 /// Returns what `pgsiphon completions SHELL [PROGRAM]` prints.
@@ -100,14 +96,14 @@ pub(super) fn completions(arguments: &[OsString]) -> Result<String, UsageError> 
         [_, _, extra, ..] => return Err(UsageError::TooManyOperands(shown(extra))),
     };
     let known = shell.to_str().and_then(|name| Shell::from_str(name, false).ok());
-    let known = known.ok_or_else(|| UsageError::UnknownShell(shown(shell)))?;
-    let (subject, name) = match program.to_str() {
-        Some(OWN_NAME) => (Subject::Own, OWN_NAME),
-        Some(DROP_IN_NAME) => (Subject::DropIn, DROP_IN_NAME),
-        _ => return Err(UsageError::UnknownProgram(shown(program))),
-    };
+    let shell = known.ok_or_else(|| UsageError::UnknownShell(shown(shell)))?;
+    let subject = Subject::programs().find(|subject| program == subject.name());
+    let subject = subject.ok_or_else(|| UsageError::UnknownProgram {
+        typed: shown(program),
+        known: Subject::programs().map(Subject::name).collect(),
+    })?;
     let mut script = Vec::new();
-    clap_complete::generate(known, &mut subject.described(), name, &mut script);
+    clap_complete::generate(shell, &mut subject.described(), subject.name(), &mut script);
     Ok(String::from_utf8_lossy(&script).into_owned())
 }
 
@@ -118,27 +114,48 @@ pub(super) fn manual_page(arguments: &[OsString]) -> Result<String, UsageError> 
         [page] => page.as_os_str(),
         [_, extra, ..] => return Err(UsageError::TooManyOperands(shown(extra))),
     };
-    let subject = match page.to_str() {
-        Some(OWN_NAME) => Subject::Own,
-        Some(BASEBACKUP_PAGE) => Subject::Basebackup,
-        Some(DROP_IN_NAME) => Subject::DropIn,
-        _ => return Err(UsageError::UnknownPage(shown(page))),
-    };
+    let subject = Subject::all().find(|subject| page == subject.name());
+    let subject = subject.ok_or_else(|| UsageError::UnknownPage {
+        typed: shown(page),
+        known: Subject::all().map(Subject::name).collect(),
+    })?;
     let mut text = Vec::new();
     subject.write_page(&mut text).expect("a vector takes any bytes");
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
 impl Subject {
+    /// Lists what has a manual page.
+    fn all() -> impl Iterator<Item = Self> {
+        let commands = Tool::ALL.into_iter().map(Subject::Command);
+        let originals = Tool::ALL.into_iter().map(Subject::DropIn);
+        iter::once(Subject::Own).chain(commands).chain(originals)
+    }
+
+    /// Lists what a shell runs, and can complete the options of.
+    fn programs() -> impl Iterator<Item = Self> {
+        Subject::all().filter(|subject| !matches!(subject, Subject::Command(_)))
+    }
+
+    /// Returns the name of the page, for a program also its own.
+    const fn name(self) -> &'static str {
+        match self {
+            Subject::Own => OWN_NAME,
+            Subject::Command(Tool::Basebackup) => "pgsiphon-basebackup",
+            Subject::Command(Tool::Receivewal) => "pgsiphon-receivewal",
+            Subject::DropIn(tool) => tool.original(),
+        }
+    }
+
     /// Describes a program or command as a user sees it.
     fn described(self) -> Command {
         match self {
-            Subject::DropIn => shown_options(DROP_IN_NAME, DROP_IN_NAME),
-            Subject::Basebackup => {
-                shown_options(BASEBACKUP_PAGE, OWN_NAME).bin_name("pgsiphon basebackup")
-            }
+            Subject::DropIn(tool) => shown_options(tool, tool.original()).name(self.name()),
+            Subject::Command(tool) => shown_options(tool, OWN_NAME)
+                .name(self.name())
+                .bin_name(format!("{OWN_NAME} {}", tool.command())),
             Subject::Own => bare(OWN_NAME)
-                .about("Streams physical backups out of PostgreSQL servers.")
+                .about("Streams physical backups and write-ahead log out of PostgreSQL servers.")
                 .override_usage(format!("{OWN_NAME} COMMAND [OPTION]..."))
                 .args(first_arguments())
                 .subcommands(COMMANDS.map(|(name, about)| own_command(name).about(about))),
@@ -166,8 +183,24 @@ impl Subject {
             definitions(&mut sections, "COMMANDS", &COMMANDS_IN_FULL);
         }
         definitions(&mut sections, "ENVIRONMENT", &ENVIRONMENT);
-        definitions(&mut sections, "EXIT STATUS", &EXIT_STATUS);
+        definitions(&mut sections, "EXIT STATUS", &[("0", self.success()), FAILURE]);
         sections.to_writer(page)
+    }
+
+    /// Says what exit code 0 means.
+    fn success(self) -> &'static str {
+        match self {
+            Subject::Own => "What the command says it does is done.",
+            Subject::Command(Tool::Basebackup) | Subject::DropIn(Tool::Basebackup) => {
+                "The backup is complete, compared with its manifest, and on stable storage, unless \
+                 options waived that."
+            }
+            Subject::Command(Tool::Receivewal) | Subject::DropIn(Tool::Receivewal) => {
+                "The end position was reached, or SIGINT or SIGTERM ended receiving, and all that was \
+                 received is on stable storage, unless options waived that; or the slot was created or \
+                 dropped."
+            }
+        }
     }
 }
 
@@ -179,24 +212,23 @@ fn definitions(roff: &mut Roff, section: &str, entries: &[(&str, &str)]) {
 }
 
 fn own_command(name: &'static str) -> Command {
-    let operand = |operand: &'static str, values: &[&'static str]| {
-        Arg::new(operand).value_parser(PossibleValuesParser::new(values.to_vec()))
+    let names = |subjects: &mut dyn Iterator<Item = Subject>| {
+        PossibleValuesParser::new(subjects.map(Subject::name))
     };
-    let pages = [OWN_NAME, BASEBACKUP_PAGE, DROP_IN_NAME];
-    match name {
-        "completions" => bare(name)
+    match (name, Tool::commanded(name)) {
+        (_, Some(tool)) => shown_options(tool, OWN_NAME),
+        ("completions", None) => bare(name)
             .arg(Arg::new("SHELL").value_parser(clap::value_parser!(Shell)))
-            .arg(operand("PROGRAM", &[OWN_NAME, DROP_IN_NAME])),
-        "man" => bare(name).arg(operand("PAGE", &pages)),
-        _ => shown_options(name, OWN_NAME),
+            .arg(Arg::new("PROGRAM").value_parser(names(&mut Subject::programs()))),
+        (_, None) => bare(name).arg(Arg::new("PAGE").value_parser(names(&mut Subject::all()))),
     }
 }
 
-/// Returns a command with the options of a base backup that are worth showing.
-fn shown_options(name: &'static str, called: &str) -> Command {
-    let read = typed::command(&Program::called(Some(OsStr::new(called))));
+/// Returns a tool's command with the options that are worth showing to who calls the program so.
+fn shown_options(tool: Tool, called: &str) -> Command {
+    let read = typed::command(tool, &Program::called(Some(OsStr::new(called))));
     let options = read.get_arguments().filter(|option| !option.is_hide_set()).cloned();
-    let command = bare(name).args(options).args(first_arguments());
+    let command = bare(tool.command()).args(options).args(first_arguments());
     let usage = read.get_overridden_usage().map(ToString::to_string).unwrap_or_default();
     command.about(read.get_about().cloned().unwrap_or_default()).override_usage(usage)
 }

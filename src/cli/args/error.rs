@@ -1,26 +1,16 @@
-//! Why a command line is refused, in the words of `pg_basebackup` 18.
+//! Why a command line is refused, in the words of the originals of release 18.
 
 use super::getopt::SyntaxError;
 use super::values::ValueError;
-use crate::cli::program::Program;
+use crate::cli::program::{Program, Tool};
 use crate::pg::CompressionError;
 
 /// A command line that is not carried out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UsageError {
-    /// An option that does not exist or is used in a way it does not allow. The line begins with the
-    /// whole of `argv[0]` and has no severity.
-    #[error(transparent)]
-    Syntax(SyntaxError),
-    /// `--help` or `--version` after other arguments; there is nothing to say but the hint.
-    #[error("option is recognized only as the first argument")]
-    Misplaced,
-    /// A value that cannot be understood.
-    #[error(transparent)]
-    Value(ValueError),
-    /// Options that do not go together, or are not enough.
-    #[error(transparent)]
-    Conflict(#[from] Conflict),
+    /// The options of a tool are wrong.
+    #[error("{1}")]
+    Options(Tool, OptionsError),
     /// The first argument of `pgsiphon` is no command.
     #[error("unrecognized command \"{0}\"")]
     UnknownCommand(String),
@@ -36,20 +26,54 @@ pub enum UsageError {
     )]
     UnknownShell(String),
     /// There are no completions for this program.
-    #[error("unrecognized program \"{0}\", must be \"pgsiphon\" or \"pg_basebackup\"")]
-    UnknownProgram(String),
+    #[error("unrecognized program \"{typed}\", must be {}", one_of(.known))]
+    UnknownProgram {
+        /// What stands in the place of its name.
+        typed: String,
+        /// The programs.
+        known: Vec<&'static str>,
+    },
     /// There is no such manual page.
-    #[error(
-        "unrecognized manual page \"{0}\", must be \"pgsiphon\", \"pgsiphon-basebackup\", \
-         or \"pg_basebackup\""
-    )]
-    UnknownPage(String),
+    #[error("unrecognized manual page \"{typed}\", must be {}", one_of(.known))]
+    UnknownPage {
+        /// What stands in the place of its name.
+        typed: String,
+        /// The pages.
+        known: Vec<&'static str>,
+    },
     /// A command of our own got more than it takes.
     #[error("too many command-line arguments (first is \"{0}\")")]
     TooManyOperands(String),
 }
 
-/// Options that are well formed but make no sense together, in the order in which they are looked for.
+/// Lists three names or more.
+fn one_of(names: &[&str]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
+    match quoted.split_last() {
+        Some((last, others)) => format!("{}, or {last}", others.join(", ")),
+        None => String::new(),
+    }
+}
+
+/// What is wrong with the options of a tool.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OptionsError {
+    /// An option that does not exist or is used in a way it does not allow. The line begins with the
+    /// whole of `argv[0]` and has no severity.
+    #[error(transparent)]
+    Syntax(SyntaxError),
+    /// `--help` or `--version` after other arguments; there is nothing to say but the hint.
+    #[error("option is recognized only as the first argument")]
+    Misplaced,
+    /// A value that cannot be understood.
+    #[error(transparent)]
+    Value(ValueError),
+    /// Options that do not go together, or are not enough.
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
+}
+
+/// Options that are well formed but make no sense together.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the texts say it")]
 pub enum Conflict {
@@ -93,21 +117,37 @@ pub enum Conflict {
     Incremental,
     #[error("--json cannot be used when the backup is written to standard output")]
     JsonToStdout,
+    #[error("cannot use --create-slot together with --drop-slot")]
+    CreateAndDropSlot,
+    #[error("--drop-slot needs a slot to be specified using --slot")]
+    DropSlotWithoutName,
+    #[error("cannot use --synchronous together with --no-sync")]
+    SynchronousWithoutSync,
+    #[error("no target directory specified")]
+    NoTargetDirectory,
+}
+
+impl OptionsError {
+    /// Says whether the help may tell more. Of values that are wrong the message says which ones are right.
+    fn has_hint(&self) -> bool {
+        match self {
+            OptionsError::Value(_)
+            | OptionsError::Conflict(Conflict::Compression(_) | Conflict::Incremental) => false,
+            OptionsError::Syntax(_) | OptionsError::Misplaced | OptionsError::Conflict(_) => true,
+        }
+    }
 }
 
 impl UsageError {
-    /// Returns the command whose `--help` the user is pointed at. Values that are wrong have none: the
-    /// message says which ones are right.
+    /// Returns the command whose `--help` the user is pointed at, if it would help.
     pub fn helpful_command(&self, program: &Program) -> Option<String> {
         match self {
-            UsageError::Value(_)
-            | UsageError::Conflict(Conflict::Compression(_) | Conflict::Incremental)
-            | UsageError::UnknownShell(_)
-            | UsageError::UnknownProgram(_)
-            | UsageError::UnknownPage(_) => None,
-            UsageError::Syntax(_) | UsageError::Misplaced | UsageError::Conflict(_) => {
-                Some(program.basebackup_command())
+            UsageError::Options(tool, error) => {
+                error.has_hint().then(|| program.command_line(*tool))
             }
+            UsageError::UnknownShell(_)
+            | UsageError::UnknownProgram { .. }
+            | UsageError::UnknownPage { .. } => None,
             UsageError::UnknownCommand(_)
             | UsageError::NoCommand
             | UsageError::NoShell

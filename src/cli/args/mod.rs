@@ -10,19 +10,21 @@ mod values;
 
 use std::ffi::{OsStr, OsString};
 
-pub use error::{Conflict, UsageError};
+pub use error::{Conflict, OptionsError, UsageError};
 pub use getopt::SyntaxError;
 pub use meant::{
-    BasebackupRequest, ConnectionArgs, PasswordPrompt, ReportForm, ShowProgress, Verbosity,
+    BasebackupRequest, ConnectionArgs, PasswordPrompt, ReceivewalAction, ReceivewalRequest,
+    ReportForm, ShowProgress, Verbosity,
 };
 pub use values::{ConnectionString, ValueError};
 
-use super::program::{Program, Role};
+use super::program::{Program, Role, Tool};
 use typed::Typed;
 
 /// The commands of `pgsiphon`.
-const COMMANDS: [(&str, &str); 3] = [
+const COMMANDS: [(&str, &str); 4] = [
     ("basebackup", "Take a base backup of a running server"),
+    ("receivewal", "Receive the write-ahead log of a running server"),
     ("completions", "Print what makes a shell complete the options"),
     ("man", "Print a manual page"),
 ];
@@ -34,6 +36,8 @@ pub enum Outcome {
     Print(String),
     /// A base backup.
     Basebackup(Box<BasebackupRequest>),
+    /// To receive WAL, or to prepare or end that.
+    Receivewal(Box<ReceivewalRequest>),
 }
 
 /// Returns what the arguments after `argv[0]` ask for.
@@ -43,43 +47,57 @@ pub enum Outcome {
 /// The first fault that the original would find, see [`UsageError`].
 pub fn interpret(program: &Program, arguments: &[OsString]) -> Result<Outcome, UsageError> {
     match program.role() {
-        Role::DropIn => basebackup(program, arguments),
+        Role::DropIn(tool) => run_tool(tool, program, arguments),
         Role::Native => command(program, arguments),
     }
 }
 
 fn command(program: &Program, arguments: &[OsString]) -> Result<Outcome, UsageError> {
-    if let Some(text) = first_argument(program, arguments, overview) {
+    if let Some(text) = first_argument(program, arguments, || overview(program)) {
         return Ok(Outcome::Print(text));
     }
     let Some((name, arguments)) = arguments.split_first() else {
         return Err(UsageError::NoCommand);
     };
     match name.to_str() {
-        Some("basebackup") => basebackup(program, arguments),
         Some("completions") => documents::completions(arguments).map(Outcome::Print),
         Some("man") => documents::manual_page(arguments).map(Outcome::Print),
-        _ => Err(UsageError::UnknownCommand(getopt::shown(name))),
+        name_of_tool => match name_of_tool.and_then(Tool::commanded) {
+            Some(tool) => run_tool(tool, program, arguments),
+            None => Err(UsageError::UnknownCommand(getopt::shown(name))),
+        },
     }
 }
 
-fn basebackup(program: &Program, options: &[OsString]) -> Result<Outcome, UsageError> {
-    if let Some(text) = first_argument(program, options, typed::help) {
+fn run_tool(tool: Tool, program: &Program, options: &[OsString]) -> Result<Outcome, UsageError> {
+    if let Some(text) = first_argument(program, options, || typed::help(tool, program)) {
         return Ok(Outcome::Print(text));
     }
-    let typed = Typed::parse(program, options)?;
-    let request = BasebackupRequest::from_typed(typed)?;
+    let outcome = match tool {
+        Tool::Basebackup => basebackup(program, options),
+        Tool::Receivewal => receivewal(program, options),
+    };
+    outcome.map_err(|error| UsageError::Options(tool, error))
+}
+
+fn basebackup(program: &Program, options: &[OsString]) -> Result<Outcome, OptionsError> {
+    let request = BasebackupRequest::from_typed(Typed::parse(program, options)?)?;
     Ok(Outcome::Basebackup(Box::new(request)))
+}
+
+fn receivewal(program: &Program, options: &[OsString]) -> Result<Outcome, OptionsError> {
+    let request = ReceivewalRequest::from_typed(Typed::parse(program, options)?)?;
+    Ok(Outcome::Receivewal(Box::new(request)))
 }
 
 /// Answers the options that are known only in the first place and win over whatever follows.
 fn first_argument(
     program: &Program,
     arguments: &[OsString],
-    help: fn(&Program) -> String,
+    help: impl FnOnce() -> String,
 ) -> Option<String> {
     match arguments.first().map(OsString::as_os_str).and_then(OsStr::to_str)? {
-        "--help" | "-?" => Some(help(program)),
+        "--help" | "-?" => Some(help()),
         "--version" | "-V" => Some(program.version_line()),
         _ => None,
     }
@@ -91,7 +109,7 @@ fn overview(program: &Program) -> String {
         COMMANDS.iter().map(|(command, about)| format!("  {command:<13}  {about}\n")).collect();
     format!(
         "\
-Streams physical backups out of PostgreSQL servers.
+Streams physical backups and write-ahead log out of PostgreSQL servers.
 
 Usage: {name} COMMAND [OPTION]...
        {name} completions bash|elvish|fish|powershell|zsh [PROGRAM]
@@ -103,10 +121,11 @@ As the first argument:
   -V, --version  Show the version, then exit
   -?, --help     Show this help, then exit
 
-\"{name} basebackup --help\" tells the options of a backup. Called by the name
-pg_basebackup, the program takes the options of pg_basebackup. Completions are
-for pgsiphon or pg_basebackup; the manual pages are pgsiphon,
-pgsiphon-basebackup and pg_basebackup.
+\"{name} COMMAND --help\" tells the options of a command. Called by the name
+pg_basebackup or pg_receivewal, the program takes the options of that one.
+Completions are for pgsiphon, pg_basebackup or pg_receivewal; the manual pages
+are pgsiphon, pgsiphon-basebackup, pgsiphon-receivewal, pg_basebackup and
+pg_receivewal.
 "
     )
 }

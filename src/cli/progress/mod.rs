@@ -44,7 +44,7 @@ impl ProgressDisplay {
                 let bars = ProgressBars::new(counters, ProgressDrawTarget::stderr());
                 ProgressDisplay::Bars(Box::new(bars))
             }
-            (ShowProgress::Yes, Role::Native | Role::DropIn) => {
+            (ShowProgress::Yes, Role::Native | Role::DropIn(_)) => {
                 let screen = if is_terminal { Screen::Terminal } else { Screen::Log };
                 ProgressDisplay::Line(ProgressLine::new(counters, request.verbosity, screen))
             }

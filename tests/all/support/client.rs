@@ -150,6 +150,12 @@ impl Client {
         self.arg("-D").arg(directory)
     }
 
+    /// Lets it run in a directory.
+    pub fn within(mut self, directory: &Path) -> Self {
+        self.command.current_dir(directory);
+        self
+    }
+
     /// Sets a variable of its environment.
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(name, value);

@@ -2,6 +2,7 @@
 //! printed at once.
 
 mod printed;
+mod receivewal;
 mod refused;
 mod requested;
 
@@ -19,10 +20,11 @@ fn outcome(argv: &[&str]) -> Result<Outcome, String> {
     })
 }
 
-/// Returns what the drop-in prints on standard error for a line of arguments without blanks in them.
-fn refusal(line: &str) -> String {
+/// Returns what a drop-in prints on standard error for a line of arguments without blanks in them.
+fn refusal(original: &str, line: &str) -> String {
+    let argv0 = format!("/bin/{original}");
     let argv: Vec<&str> =
-        ["/bin/pg_basebackup"].into_iter().chain(line.split_ascii_whitespace()).collect();
+        [argv0.as_str()].into_iter().chain(line.split_ascii_whitespace()).collect();
     outcome(&argv).err().unwrap_or_else(|| panic!("{line:?} was accepted"))
 }
 

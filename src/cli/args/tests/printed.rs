@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use super::refused::HINT;
-use super::{OsStr, Outcome, Program, outcome, refusal, typed};
+use super::{OsStr, Outcome, Program, Tool, outcome, refusal, typed};
 
 #[test]
 fn help_and_version_count_only_as_the_first_argument() {
@@ -15,45 +15,73 @@ fn help_and_version_count_only_as_the_first_argument() {
             }
             false => HINT.to_owned(),
         };
-        assert_eq!(refusal(line), expected, "{line}");
+        assert_eq!(refusal("pg_basebackup", line), expected, "{line}");
     }
     let version = printed(&["/x/pg_basebackup", "-V", "--bogus"]);
     assert!(version.starts_with("pg_basebackup (PostgreSQL) 18.6 (pgsiphon "), "{version}");
+    let version = printed(&["pg_receivewal", "--version", "extra"]);
+    assert!(version.starts_with("pg_receivewal (PostgreSQL) 18.6 (pgsiphon "), "{version}");
     assert_eq!(printed(&["pgsiphon", "--version"]), printed(&["pgsiphon", "basebackup", "-V"]));
+    assert_eq!(printed(&["pg_receivewal", "-?"]), printed(&["pg_receivewal", "--help", "-y"]));
     assert_eq!(printed(&["pg_basebackup", "-?"]), printed(&["pg_basebackup", "--help", "-y"]));
     assert!(printed(&["pgsiphon", "-?"]).contains("\nUsage: pgsiphon COMMAND [OPTION]...\n"));
 }
 
+/// Options of the original, and those that only we have.
+const OPTIONS: [(Tool, &[&str], &[&str]); 2] = [
+    (
+        Tool::Basebackup,
+        &["-D, --pgdata", "-W, --password", "--no-slot", "-?, --help", "-V, --version"],
+        &["--direct-io <auto|off>", "--json"],
+    ),
+    (
+        Tool::Receivewal,
+        &["-D, --directory", "-E, --endpos", "-d, --dbname", "--if-not-exists", "-V, --version"],
+        &["--direct-io <auto|off>", "--on-hole <stop|skip>", "--no-time-index"],
+    ),
+];
+
 #[test]
 fn help_names_every_option_of_the_name_it_is_called_by_in_80_columns() {
-    let help = |argv0: &str| typed::help(&Program::called(Some(OsStr::new(argv0))));
-    let (drop_in, native) = (help("pg_basebackup"), help("pgsiphon"));
-    for option in ["-D, --pgdata", "-W, --password", "--no-slot", "-?, --help", "-V, --version"] {
-        assert!(drop_in.contains(option), "{option} is missing:\n{drop_in}");
-    }
-    assert!(drop_in.starts_with("Takes a base backup of a running PostgreSQL server.\n\n"));
-    assert!(drop_in.contains("\nUsage: pg_basebackup [OPTION]...\n"), "{drop_in}");
-    assert!(native.contains("\nUsage: pgsiphon basebackup [OPTION]...\n"), "{native}");
-    assert!(native.contains("--direct-io <auto|off>") && !drop_in.contains("--direct-io"));
-    for line in native.lines().chain(drop_in.lines()) {
-        assert!(line.chars().count() <= 80 && line == line.trim_end(), "{line:?}");
+    for (tool, common, own) in OPTIONS {
+        let help = |argv0| typed::help(tool, &Program::called(Some(OsStr::new(argv0))));
+        let (drop_in, native) = (help(tool.original()), help("pgsiphon"));
+        for option in common {
+            assert!(drop_in.contains(option) && native.contains(option), "{option}:\n{drop_in}");
+        }
+        for option in own {
+            assert!(native.contains(option) && !drop_in.contains(option), "{option}:\n{native}");
+        }
+        let (original, command) = (tool.original(), tool.command());
+        assert!(drop_in.contains(&format!("\n\nUsage: {original} [OPTION]...\n")), "{drop_in}");
+        assert!(
+            native.contains(&format!("\n\nUsage: pgsiphon {command} [OPTION]...\n")),
+            "{native}"
+        );
+        for line in native.lines().chain(drop_in.lines()) {
+            assert!(line.chars().count() <= 80 && line == line.trim_end(), "{line:?}");
+        }
     }
 }
 
 #[test]
 fn completions_offer_the_options_of_the_program_and_no_others() {
-    let complete = |shell, program| printed(&["pgsiphon", "completions", shell, program]);
+    let own_words = ["json", "direct-io", "on-hole", "no-time-index"];
+    let table: [(&str, &[&str], &[&str]); 3] = [
+        ("pgsiphon", &["basebackup", "receivewal", "completions", "man", "compress"], &[]),
+        ("pg_basebackup", &["compress", "sync-method", "help"], &["incremental", "endpos"]),
+        ("pg_receivewal", &["compress", "endpos", "drop-slot", "help"], &["pgdata", "wal-method"]),
+    ];
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
-        let (own, drop_in) = (complete(shell, "pgsiphon"), complete(shell, "pg_basebackup"));
-        assert_eq!(printed(&["pgsiphon", "completions", shell]), own);
-        for word in ["compress", "sync-method", "help"] {
-            assert!(own.contains(word) && drop_in.contains(word), "{shell}: {word}");
-        }
-        for word in ["basebackup", "completions", "man", "json", "direct-io"] {
-            assert!(own.contains(word), "{shell}: {word}");
-        }
-        for word in ["json", "direct-io", "incremental"] {
-            assert!(!drop_in.contains(word), "{shell}: {word}");
+        let complete = |program| printed(&["pgsiphon", "completions", shell, program]);
+        assert_eq!(printed(&["pgsiphon", "completions", shell]), complete("pgsiphon"));
+        for (program, present, absent) in table {
+            let script = complete(program);
+            let lacks = |word: &&str| !script.contains(word);
+            assert!(!present.iter().any(lacks), "{shell} {program}");
+            assert!(absent.iter().all(lacks), "{shell} {program}");
+            let has_own = program == "pgsiphon";
+            assert!(own_words.iter().all(|word| lacks(word) != has_own), "{shell} {program}");
         }
     }
 }
@@ -86,20 +114,30 @@ fn bash_completes_names_and_values() {
 
 #[test]
 fn manual_pages_name_options_variables_and_exit_codes() {
-    let own = printed(&["pgsiphon", "man"]);
-    let command = printed(&["pgsiphon", "man", "pgsiphon-basebackup"]);
-    let drop_in = printed(&["pgsiphon", "man", "pg_basebackup"]);
-    for page in [&own, &command, &drop_in] {
+    let complete = |page: &str| {
         assert!(page.contains(".SH ENVIRONMENT\n") && page.contains("PGPASSFILE"), "{page}");
         assert!(page.contains(".SH \"EXIT STATUS\"\n"), "{page}");
         if let Some(complaints) = groff_complaints(page) {
             assert_eq!(complaints, "");
         }
-    }
+    };
+    let own = printed(&["pgsiphon", "man"]);
+    complete(&own);
     assert!(own.contains(".SH COMMANDS\n"), "{own}");
-    assert!(command.contains("\\-\\-json") && command.contains("\\fBpgsiphon basebackup\\fR"));
-    assert!(drop_in.contains("\\-\\-compress") && !drop_in.contains("\\-\\-json"));
-    assert!(!drop_in.contains("\\-\\-incremental"));
+    for (tool, common, own) in OPTIONS {
+        let command = printed(&["pgsiphon", "man", &format!("pgsiphon-{}", tool.command())]);
+        let drop_in = printed(&["pgsiphon", "man", tool.original()]);
+        complete(&command);
+        complete(&drop_in);
+        assert!(command.contains(&format!("\\fBpgsiphon {}\\fR", tool.command())), "{command}");
+        assert!(!drop_in.contains("incremental"), "{drop_in}");
+        let has = |page: &str, option: &str| {
+            let long = option.split(' ').find(|word| word.starts_with("--")).unwrap();
+            page.contains(&long.replace('-', "\\-"))
+        };
+        assert!(common.iter().all(|option| has(&command, option) && has(&drop_in, option)));
+        assert!(own.iter().all(|option| has(&command, option) && !has(&drop_in, option)));
+    }
 }
 
 /// Returns what groff says of a page with all warnings on; nothing if there is no groff.

@@ -1,9 +1,13 @@
 //! Refusals, as `pg_basebackup` 18.6 gave them when it was run.
 
-use super::{outcome, refusal};
+use super::outcome;
 
 pub(super) const HINT: &str =
     "pg_basebackup: hint: Try \"pg_basebackup --help\" for more information.\n";
+
+fn refusal(line: &str) -> String {
+    super::refusal("pg_basebackup", line)
+}
 
 #[test]
 fn what_getopt_refuses_is_refused_in_its_words() {
@@ -204,7 +208,7 @@ fn compressions_that_make_no_sense_and_incremental_backups_are_refused_without_a
 fn the_native_name_has_commands_and_hints_at_itself() {
     let hint =
         |command: &str| format!("pgsiphon: hint: Try \"{command} --help\" for more information.\n");
-    let table: [(&[&str], String); 11] = [
+    let table: [(&[&str], String); 14] = [
         (&[], format!("pgsiphon: error: no command specified\n{}", hint("pgsiphon"))),
         (
             &["backup"],
@@ -228,6 +232,18 @@ fn the_native_name_has_commands_and_hints_at_itself() {
                 hint("pgsiphon basebackup")
             ),
         ),
+        (
+            &["receivewal", "--bogus"],
+            format!("./pgsiphon: unrecognized option '--bogus'\n{}", hint("pgsiphon receivewal")),
+        ),
+        (
+            &["receivewal", "--on-hole=ignore"],
+            "pgsiphon: error: invalid on-hole option \"ignore\", must be \"stop\" or \"skip\"\n".into(),
+        ),
+        (
+            &["receivewal", "--no-t", "--direct-io=off"],
+            format!("pgsiphon: error: no target directory specified\n{}", hint("pgsiphon receivewal")),
+        ),
         (&["completions"], format!("pgsiphon: error: no shell specified\n{}", hint("pgsiphon"))),
         (
             &["completions", "tcsh"],
@@ -237,14 +253,15 @@ fn the_native_name_has_commands_and_hints_at_itself() {
         ),
         (
             &["completions", "bash", "psql"],
-            "pgsiphon: error: unrecognized program \"psql\", must be \"pgsiphon\" or \
-             \"pg_basebackup\"\n"
+            "pgsiphon: error: unrecognized program \"psql\", must be \"pgsiphon\", \
+             \"pg_basebackup\", or \"pg_receivewal\"\n"
                 .into(),
         ),
         (
             &["man", "basebackup"],
             "pgsiphon: error: unrecognized manual page \"basebackup\", must be \"pgsiphon\", \
-             \"pgsiphon-basebackup\", or \"pg_basebackup\"\n"
+             \"pgsiphon-basebackup\", \"pgsiphon-receivewal\", \"pg_basebackup\", or \
+             \"pg_receivewal\"\n"
                 .into(),
         ),
         (

@@ -37,8 +37,7 @@ impl CompressWish {
     }
 }
 
-/// Reads the value of `-Z` (`backup_parse_compress_options` and `parse_compress_options`). An integer alone
-/// is a level of gzip; 0, and also nothing at all, means no compression.
+/// Reads the value of `-Z` of a base backup (`backup_parse_compress_options`).
 pub fn compress(value: OsString) -> Result<CompressWish, ValueError> {
     let value = text(value)?;
     let (side, specification) = match (value.strip_prefix("server-"), value.strip_prefix("client-"))
@@ -47,6 +46,17 @@ pub fn compress(value: OsString) -> Result<CompressWish, ValueError> {
         (None, Some(rest)) => (Some(Side::Client), rest),
         (None, None) => (None, value.as_str()),
     };
+    Ok(wish(side, specification))
+}
+
+/// Reads the value of `-Z` where nobody else could compress.
+pub fn compress_here(value: OsString) -> Result<CompressWish, ValueError> {
+    Ok(wish(Some(Side::Client), &text(value)?))
+}
+
+/// Splits a specification (`parse_compress_options`). An integer alone is a level of gzip; 0, and also
+/// nothing at all, means no compression.
+fn wish(side: Option<Side>, specification: &str) -> CompressWish {
     let (algorithm, detail) = match leading_integer(specification.as_bytes()) {
         (0, []) => ("none", None),
         (_, []) => ("gzip", Some(specification)),
@@ -55,7 +65,7 @@ pub fn compress(value: OsString) -> Result<CompressWish, ValueError> {
             None => (specification, None),
         },
     };
-    Ok(CompressWish { side, algorithm: algorithm.to_owned(), detail: detail.map(str::to_owned) })
+    CompressWish { side, algorithm: algorithm.to_owned(), detail: detail.map(str::to_owned) }
 }
 
 #[cfg(test)]
@@ -88,6 +98,16 @@ mod tests {
             let detail = detail.map(str::to_owned);
             let wish = CompressWish { side, algorithm: algorithm.to_owned(), detail };
             assert_eq!(compress(value.into()), Ok(wish), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn where_nobody_else_could_compress_a_side_is_part_of_the_algorithm() {
+        for (value, algorithm) in
+            [("server-gzip", "server-gzip"), ("client-", "client-"), ("1", "gzip")]
+        {
+            let wish = compress_here(value.into()).unwrap();
+            assert_eq!((wish.side, wish.algorithm.as_str()), (Some(Side::Client), algorithm));
         }
     }
 }

@@ -5,17 +5,20 @@ mod compress;
 mod connection_string;
 mod mapping;
 mod number;
+mod position;
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
 
-pub use compress::{CompressWish, Side, compress};
+pub use compress::{CompressWish, Side, compress, compress_here};
 pub use connection_string::{ConnectionString, connection_string};
 pub use mapping::{Mapping, tablespace_mapping};
 pub use number::{max_rate_kb, status_interval};
+pub use position::end_position;
 
 use super::getopt::shown;
 use crate::backup::{Checkpoint, DirectIo, SyncMethod};
+use crate::receive::HolePolicy;
 
 /// The value of an option that cannot be understood. No hint follows these errors.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -74,6 +77,12 @@ pub enum ValueError {
     /// `--direct-io`.
     #[error("invalid direct-io option \"{0}\", must be \"auto\" or \"off\"")]
     DirectIo(String),
+    /// `-E`.
+    #[error("could not parse end position \"{0}\"")]
+    EndPosition(String),
+    /// `--on-hole`.
+    #[error("invalid on-hole option \"{0}\", must be \"stop\" or \"skip\"")]
+    OnHole(String),
     /// A text that is sent to the server or looked up, and cannot be.
     #[error("argument \"{0}\" is not valid UTF-8")]
     NotUtf8(String),
@@ -133,6 +142,15 @@ pub fn direct_io(value: OsString) -> Result<DirectIo, ValueError> {
         b"auto" => Ok(DirectIo::Auto),
         b"off" => Ok(DirectIo::Off),
         _ => Err(ValueError::DirectIo(shown(&value))),
+    }
+}
+
+/// Reads the value of `--on-hole`.
+pub fn hole_policy(value: OsString) -> Result<HolePolicy, ValueError> {
+    match value.as_bytes() {
+        b"stop" => Ok(HolePolicy::Refuse),
+        b"skip" => Ok(HolePolicy::Skip),
+        _ => Err(ValueError::OnHole(shown(&value))),
     }
 }
 

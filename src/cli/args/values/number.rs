@@ -154,7 +154,7 @@ fn split_exponent(text: &[u8], marker: u8) -> (i32, &[u8]) {
     }
 }
 
-fn split_sign(text: &[u8]) -> (bool, &[u8]) {
+pub(super) fn split_sign(text: &[u8]) -> (bool, &[u8]) {
     match text {
         [b'-', rest @ ..] => (true, rest),
         [b'+', rest @ ..] => (false, rest),
@@ -163,11 +163,11 @@ fn split_sign(text: &[u8]) -> (bool, &[u8]) {
 }
 
 /// Passes over what C's `isspace` knows as blank.
-fn skip_blanks(text: &[u8]) -> &[u8] {
+pub(super) fn skip_blanks(text: &[u8]) -> &[u8] {
     split_while(text, |byte| matches!(byte, b' ' | b'\t'..=b'\r')).1
 }
 
-fn split_while(text: &[u8], belongs: impl Fn(&u8) -> bool) -> (&[u8], &[u8]) {
+pub(super) fn split_while(text: &[u8], belongs: impl Fn(&u8) -> bool) -> (&[u8], &[u8]) {
     let end = text.iter().position(|byte| !belongs(byte)).unwrap_or(text.len());
     text.split_at(end)
 }

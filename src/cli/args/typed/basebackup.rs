@@ -1,61 +1,30 @@
-//! Step one of the command line: exactly what was typed, option by option, nothing computed.
-//!
-//! The words and the order of the options are those of `pg_basebackup`'s table of long options, since
-//! `getopt` lists the options that an abbreviation could mean in the table's order. The comments on the
-//! fields are the help text.
+//! The options of a base backup.
 
-use std::error::Error as _;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{OsStringValueParser, PossibleValue, TypedValueParser};
-use clap::{Arg, ArgAction, Args, Command, FromArgMatches as _, ValueHint};
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
+use clap::{ArgAction, Args, ValueHint};
 
-use super::error::UsageError;
-use super::getopt::{Scanned, scan};
-use super::values::{self, CompressWish, ConnectionString, Format, Mapping, ValueError, WalWish};
+use super::value::{checked, one_of};
+use super::{ConnectionOptions, DISPLAY, FirstArguments, OUTPUT, Options, WAL};
 use crate::backup::{Checkpoint, DirectIo, SyncMethod};
-use crate::cli::program::{Program, Role};
+use crate::cli::args::values::{self, CompressWish, Format, Mapping, WalWish};
+use crate::cli::program::Tool;
 
-const OUTPUT: &str = "Where it goes";
-const WAL: &str = "Write-ahead log";
 const BACKUP: &str = "How it is taken";
-const DISPLAY: &str = "What is shown";
-const CONNECTION: &str = "Connection";
-
-/// Width of the help text, so that it is the same on every terminal and in every log.
-const HELP_COLUMNS: usize = 80;
 
 /// Values of `-Z` and `--manifest-checksums` that are offered to who types.
 const COMPRESSIONS: [&str; 7] =
     ["none", "gzip", "lz4", "zstd", "server-gzip", "server-lz4", "server-zstd"];
 const MANIFEST_CHECKSUMS: [&str; 6] = ["NONE", "CRC32C", "SHA224", "SHA256", "SHA384", "SHA512"];
 
-/// What `getopt` never sees.
-const FIRST_ARGUMENTS: &str = "\
-As the first argument:
-  -V, --version  Show the version, then exit
-  -?, --help     Show this help, then exit";
-
-/// What was typed.
-#[derive(Debug)]
-pub struct Typed {
-    /// The options that the drop-in shares with us.
-    pub common: CommonOptions,
-    /// The options that only we have; untouched under the drop-in's name.
-    pub own: OwnOptions,
-}
-
 /// The options of `pg_basebackup`, as the last occurrence of each has them.
 #[derive(Debug, Args)]
-pub struct CommonOptions {
-    /// Known only as the first argument, which is looked at before all others
-    #[arg(long, hide = true, value_parser = misplaced)]
-    help: bool,
-    /// Known only as the first argument, which is looked at before all others
-    #[arg(long, hide = true, value_parser = misplaced)]
-    version: bool,
+pub struct BasebackupOptions {
+    #[command(flatten)]
+    first: FirstArguments,
     /// Directory to fill; made if missing, else it must be empty. With -Ft, "-"
     /// writes a single tar to standard output
     #[arg(short = 'D', long, value_name = "DIRECTORY", help_heading = OUTPUT,
@@ -126,29 +95,9 @@ pub struct CommonOptions {
     /// Do not wait until everything is safe on disk
     #[arg(short = 'N', long, help_heading = BACKUP)]
     pub no_sync: bool,
-    /// Connection string or URI
-    #[arg(short = 'd', long, value_name = "CONNINFO", help_heading = CONNECTION,
-        value_parser = checked(values::connection_string))]
-    pub dbname: Option<ConnectionString>,
-    /// Host name, address, or directory of the Unix socket
-    #[arg(short = 'h', long, value_name = "HOST", help_heading = CONNECTION,
-        value_hint = ValueHint::Hostname,
-        value_parser = checked(values::text))]
-    pub host: Option<String>,
-    /// Port
-    #[arg(short = 'p', long, value_name = "PORT", help_heading = CONNECTION,
-        value_parser = checked(values::text))]
-    pub port: Option<String>,
-    /// Role with the REPLICATION attribute
-    #[arg(short = 'U', long, value_name = "NAME", help_heading = CONNECTION,
-        value_parser = checked(values::text))]
-    pub username: Option<String>,
-    /// Never ask for a password
-    #[arg(short = 'w', long, help_heading = CONNECTION, overrides_with = "password")]
-    pub no_password: bool,
-    /// Ask for a password before connecting
-    #[arg(short = 'W', long, help_heading = CONNECTION, overrides_with = "no_password")]
-    pub password: bool,
+    /// How to reach the server.
+    #[command(flatten)]
+    pub connection: ConnectionOptions,
     /// Seconds between reports to the server of how far the WAL stream is (10);
     /// 0 for none
     #[arg(short = 's', long, value_name = "SECONDS", help_heading = WAL,
@@ -197,7 +146,7 @@ pub struct CommonOptions {
 
 /// The options that `pg_basebackup` does not have.
 #[derive(Debug, Default, Args)]
-pub struct OwnOptions {
+pub struct OwnBasebackupOptions {
     /// Write large files past the page cache where possible (auto, the default),
     /// or never
     #[arg(long, value_name = "auto|off", help_heading = OUTPUT,
@@ -209,113 +158,8 @@ pub struct OwnOptions {
     pub json: bool,
 }
 
-impl Typed {
-    /// Reads the arguments after the name of the program or command, by `getopt_long`'s rules.
-    ///
-    /// # Errors
-    ///
-    /// The first option that does not exist, misses its value or has one it does not take, or the first
-    /// value that is wrong, whichever comes first on the command line.
-    pub fn parse(program: &Program, arguments: &[OsString]) -> Result<Self, UsageError> {
-        let command = command(program);
-        let Scanned { spelled_out, fault } = scan(&command, arguments);
-        let matches = command.try_get_matches_from(spelled_out).map_err(|e| refused_value(&e))?;
-        if let Some(fault) = fault {
-            return Err(UsageError::Syntax(fault));
-        }
-        // The matches come from the command that these types described.
-        let described = "clap fills in what it described";
-        Ok(Typed {
-            common: CommonOptions::from_arg_matches(&matches).expect(described),
-            own: match program.role() {
-                Role::DropIn => OwnOptions::default(),
-                Role::Native => OwnOptions::from_arg_matches(&matches).expect(described),
-            },
-        })
-    }
-}
-
-/// `--help` or `--version` after other arguments: the original knows them in its table of options,
-/// does nothing about them and only points to the help.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("option is recognized only as the first argument")]
-struct Misplaced;
-
-/// Reads the value of a flag that must not be set.
-fn misplaced(set: &str) -> Result<bool, Misplaced> {
-    if set == "true" { Err(Misplaced) } else { Ok(false) }
-}
-
-/// Returns what a parser of values said; of all else the scan has taken care.
-fn refused_value(error: &clap::Error) -> UsageError {
-    match error.source().and_then(|cause| cause.downcast_ref::<ValueError>()) {
-        Some(value) => UsageError::Value(value.clone()),
-        None => UsageError::Misplaced,
-    }
-}
-
-/// Returns the help text.
-pub fn help(program: &Program) -> String {
-    command(program).render_help().to_string()
-}
-
-/// Returns a parser that takes any bytes and lets `check` decide.
-fn checked<T: Clone + Send + Sync + 'static>(
-    check: fn(OsString) -> Result<T, ValueError>,
-) -> impl TypedValueParser<Value = T> {
-    OsStringValueParser::new().try_map(check)
-}
-
-/// The same for values of which some are worth offering to who types.
-fn one_of<T: Clone + Send + Sync + 'static>(
-    offered: &'static [&'static str],
-    check: fn(OsString) -> Result<T, ValueError>,
-) -> OneOf<T> {
-    OneOf { offered, check }
-}
-
-#[derive(Clone)]
-struct OneOf<T> {
-    offered: &'static [&'static str],
-    check: fn(OsString) -> Result<T, ValueError>,
-}
-
-impl<T: Clone + Send + Sync + 'static> TypedValueParser for OneOf<T> {
-    type Value = T;
-
-    fn parse_ref(
-        &self,
-        command: &Command,
-        option: Option<&Arg>,
-        value: &OsStr,
-    ) -> Result<T, clap::Error> {
-        checked(self.check).parse_ref(command, option, value)
-    }
-
-    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
-        Some(Box::new(self.offered.iter().map(PossibleValue::new)))
-    }
-}
-
-/// Describes the options to clap, which reads them spelled out.
-pub(super) fn command(program: &Program) -> Command {
-    let name = program.basebackup_command();
-    let command = Command::new("basebackup")
-        .no_binary_name(true)
-        .disable_help_flag(true)
-        .disable_version_flag(true)
-        .args_override_self(true)
-        // The values' names tell them already.
-        .hide_possible_values(true)
-        .term_width(HELP_COLUMNS)
-        .override_usage(format!("{name} [OPTION]..."))
-        .after_help(FIRST_ARGUMENTS)
-        .help_template("{about}\n\nUsage: {usage}\n\n{all-args}{after-help}\n");
-    let command = CommonOptions::augment_args(command);
-    let command = match program.role() {
-        Role::DropIn => command,
-        Role::Native => OwnOptions::augment_args(command),
-    };
-    // After the options, whose types' comments clap would take for the description.
-    command.about("Takes a base backup of a running PostgreSQL server.")
+impl Options for BasebackupOptions {
+    type Own = OwnBasebackupOptions;
+    const TOOL: Tool = Tool::Basebackup;
+    const ABOUT: &str = "Takes a base backup of a running PostgreSQL server.";
 }

@@ -1,23 +1,19 @@
-//! Step two of the command line: what the options mean together.
+//! What the options of a base backup mean together.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use super::error::Conflict;
-use super::getopt::shown;
-use super::typed::{CommonOptions, OwnOptions, Typed};
-use super::values::{CompressWish, ConnectionString, Format, Side, WalWish};
+use super::{ConnectionArgs, Verbosity, first_conflict, no_operands, status_interval};
 use crate::backup::{
     BackupCompression, BackupConfig, Checkpoint, DirectIo, Durability, ManifestRequest, OnFailure,
     PageChecksums, ServerTarget, SizeEstimate, SlotChoice, StandbySetup, Target, WalMethod,
 };
+use crate::cli::args::error::Conflict;
+use crate::cli::args::typed::{BasebackupOptions, OwnBasebackupOptions, Typed};
+use crate::cli::args::values::{CompressWish, Format, Side, WalWish};
 use crate::pg::{Compression, TablespaceMappings, canonicalize};
 
 /// The label of a backup whose user gave none.
 const DEFAULT_LABEL: &str = "pg_basebackup base backup";
-
-/// How often the server hears of the WAL stream, if the user does not say.
-const STATUS_INTERVAL: Duration = Duration::from_secs(10);
 
 /// A base backup as the command line asks for it.
 #[derive(Clone, Debug)]
@@ -32,42 +28,6 @@ pub struct BasebackupRequest {
     pub progress: ShowProgress,
     /// How the outcome is told.
     pub report: ReportForm,
-}
-
-/// What the command line says about the connection; the rest comes from the environment and files.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ConnectionArgs {
-    /// `-d`: a connection string or URI.
-    pub dbname: Option<ConnectionString>,
-    /// `-h`.
-    pub host: Option<String>,
-    /// `-p`.
-    pub port: Option<String>,
-    /// `-U`.
-    pub user: Option<String>,
-    /// `-w` and `-W`.
-    pub password_prompt: PasswordPrompt,
-}
-
-/// When the user is asked for a password.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum PasswordPrompt {
-    /// When the server wants one that is not known.
-    #[default]
-    Auto,
-    /// Not even then.
-    Never,
-    /// Before the first connection.
-    Always,
-}
-
-/// How much is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verbosity {
-    /// Only what went wrong, and what is cleaned up.
-    Quiet,
-    /// Each step.
-    Verbose,
 }
 
 /// Whether progress is shown.
@@ -94,27 +54,26 @@ impl BasebackupRequest {
     /// # Errors
     ///
     /// The first [`Conflict`] in the original's order.
-    pub fn from_typed(typed: Typed) -> Result<Self, Conflict> {
+    pub fn from_typed(typed: Typed<BasebackupOptions>) -> Result<Self, Conflict> {
         let Typed { common, own } = typed;
-        if let Some(extra) = common.rest.first() {
-            return Err(Conflict::TooManyArguments(shown(extra)));
-        }
+        let own = own.unwrap_or_default();
+        no_operands(&common.rest)?;
         let place = place(&common)?;
         let compression = compression(&common, &place)?;
         let wal_directory = common.waldir.as_deref().map(canonicalize);
         check_combination(&common, &place, wal_directory.as_deref())?;
         check_own(&common, &own, &place)?;
         Ok(BasebackupRequest {
-            verbosity: if common.verbose { Verbosity::Verbose } else { Verbosity::Quiet },
+            verbosity: Verbosity::wanted(common.verbose),
             progress: if common.progress { ShowProgress::Yes } else { ShowProgress::No },
             report: if own.json { ReportForm::Json } else { ReportForm::Messages },
-            connection: connection(&common),
+            connection: common.connection.clone().into(),
             config: BackupConfig {
                 compression,
                 max_rate_kb: common.max_rate,
                 standby: standby(&common),
                 wal: wal_method(&common),
-                status_interval: status_interval(&common),
+                status_interval: status_interval(common.status_interval),
                 manifest: manifest(&common),
                 checkpoint: common.checkpoint.unwrap_or(Checkpoint::Spread),
                 size_estimate: size_estimate(&common),
@@ -138,14 +97,14 @@ enum Place {
 }
 
 impl Place {
-    fn is_stdout(&self, options: &CommonOptions) -> bool {
+    fn is_stdout(&self, options: &BasebackupOptions) -> bool {
         // In plain format `-` is a directory, for the original too.
         matches!(self, Place::Here(directory) if is_tar(options) && directory.as_os_str() == "-")
     }
 }
 
 /// Finds out where the backup is stored. `-t client` is the same as none.
-fn place(options: &CommonOptions) -> Result<Place, Conflict> {
+fn place(options: &BasebackupOptions) -> Result<Place, Conflict> {
     let target = options.target.as_deref().filter(|target| *target != "client");
     match (target, options.pgdata.clone()) {
         (Some(_), _) if options.format.is_some() => Err(Conflict::FormatWithTarget),
@@ -163,7 +122,7 @@ fn place(options: &CommonOptions) -> Result<Place, Conflict> {
 
 /// Finds out who compresses: unless the user says it, where the backup is stored. What the server is to do
 /// is for the server to check.
-fn compression(options: &CommonOptions, place: &Place) -> Result<BackupCompression, Conflict> {
+fn compression(options: &BasebackupOptions, place: &Place) -> Result<BackupCompression, Conflict> {
     let wish = match &options.compress {
         Some(wish) => wish.clone(),
         None if options.gzip => CompressWish::gzip(),
@@ -190,7 +149,7 @@ fn compression(options: &CommonOptions, place: &Place) -> Result<BackupCompressi
 
 /// Looks for options that do not go together, in the order of `main` in `pg_basebackup.c` (18).
 fn check_combination(
-    options: &CommonOptions,
+    options: &BasebackupOptions,
     place: &Place,
     wal_directory: Option<&Path>,
 ) -> Result<(), Conflict> {
@@ -217,29 +176,26 @@ fn check_combination(
 }
 
 /// Looks for what the original would have accepted, or does not have.
-fn check_own(options: &CommonOptions, own: &OwnOptions, place: &Place) -> Result<(), Conflict> {
+fn check_own(
+    options: &BasebackupOptions,
+    own: &OwnBasebackupOptions,
+    place: &Place,
+) -> Result<(), Conflict> {
     first_conflict([
         (options.incremental.is_some(), Conflict::Incremental),
         (own.json && place.is_stdout(options), Conflict::JsonToStdout),
     ])
 }
 
-fn first_conflict(conflicts: impl IntoIterator<Item = (bool, Conflict)>) -> Result<(), Conflict> {
-    match conflicts.into_iter().find(|(holds, _)| *holds) {
-        Some((_, conflict)) => Err(conflict),
-        None => Ok(()),
-    }
-}
-
-fn is_tar(options: &CommonOptions) -> bool {
+fn is_tar(options: &BasebackupOptions) -> bool {
     options.format == Some(Format::Tar)
 }
 
-fn wal_wish(options: &CommonOptions) -> WalWish {
+fn wal_wish(options: &BasebackupOptions) -> WalWish {
     options.wal_method.unwrap_or(WalWish::Stream)
 }
 
-fn wal_method(options: &CommonOptions) -> WalMethod {
+fn wal_method(options: &BasebackupOptions) -> WalMethod {
     match wal_wish(options) {
         WalWish::None => WalMethod::None,
         WalWish::Fetch => WalMethod::Fetch,
@@ -252,7 +208,7 @@ fn wal_method(options: &CommonOptions) -> WalMethod {
     }
 }
 
-fn target(options: &CommonOptions, place: Place, wal_directory: Option<PathBuf>) -> Target {
+fn target(options: &BasebackupOptions, place: Place, wal_directory: Option<PathBuf>) -> Target {
     let is_stdout = place.is_stdout(options);
     match place {
         Place::Server(target) => Target::Server(target),
@@ -268,22 +224,18 @@ fn target(options: &CommonOptions, place: Place, wal_directory: Option<PathBuf>)
     }
 }
 
-fn status_interval(options: &CommonOptions) -> Option<Duration> {
-    Some(options.status_interval.unwrap_or(STATUS_INTERVAL)).filter(|interval| !interval.is_zero())
-}
-
-fn standby(options: &CommonOptions) -> StandbySetup {
+fn standby(options: &BasebackupOptions) -> StandbySetup {
     if options.write_recovery_conf { StandbySetup::Write } else { StandbySetup::Skip }
 }
 
-fn durability(options: &CommonOptions) -> Durability {
+fn durability(options: &BasebackupOptions) -> Durability {
     match options.no_sync {
         true => Durability::NoSync,
         false => Durability::Sync(options.sync_method.unwrap_or_default()),
     }
 }
 
-fn manifest(options: &CommonOptions) -> ManifestRequest {
+fn manifest(options: &BasebackupOptions) -> ManifestRequest {
     if options.no_manifest {
         return ManifestRequest::None;
     }
@@ -293,24 +245,10 @@ fn manifest(options: &CommonOptions) -> ManifestRequest {
     }
 }
 
-fn size_estimate(options: &CommonOptions) -> SizeEstimate {
+fn size_estimate(options: &BasebackupOptions) -> SizeEstimate {
     if options.no_estimate_size { SizeEstimate::Skip } else { SizeEstimate::Ask }
 }
 
-fn page_checksums(options: &CommonOptions) -> PageChecksums {
+fn page_checksums(options: &BasebackupOptions) -> PageChecksums {
     if options.no_verify_checksums { PageChecksums::Ignore } else { PageChecksums::Verify }
-}
-
-fn connection(options: &CommonOptions) -> ConnectionArgs {
-    ConnectionArgs {
-        dbname: options.dbname.clone(),
-        host: options.host.clone(),
-        port: options.port.clone(),
-        user: options.username.clone(),
-        password_prompt: match (options.no_password, options.password) {
-            (true, _) => PasswordPrompt::Never,
-            (_, true) => PasswordPrompt::Always,
-            (false, false) => PasswordPrompt::Auto,
-        },
-    }
 }

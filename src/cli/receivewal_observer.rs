@@ -1,0 +1,266 @@
+//! Tells the user what happens while WAL is received.
+
+use std::cell::RefCell;
+use std::io::{Stderr, Write};
+use std::time::Duration;
+
+use super::args::Verbosity;
+use super::messages::Messages;
+use super::program::Program;
+use crate::receive::{Event, Hole, HoleCause, Observer};
+
+/// Prints events as messages.
+#[derive(Debug)]
+pub struct TerminalObserver<W: Write> {
+    // Events come from one thread, but through shared references.
+    messages: RefCell<Messages<W>>,
+    verbosity: Verbosity,
+}
+
+impl TerminalObserver<Stderr> {
+    /// Prints to standard error.
+    pub fn on_stderr(program: &Program, verbosity: Verbosity) -> Self {
+        TerminalObserver::new(Messages::to_stderr(program.name()), verbosity)
+    }
+}
+
+impl<W: Write> TerminalObserver<W> {
+    /// Prints with `messages`, each step only if `verbosity` says so.
+    pub fn new(messages: Messages<W>, verbosity: Verbosity) -> Self {
+        TerminalObserver { messages: RefCell::new(messages), verbosity }
+    }
+
+    /// Returns the messages.
+    pub fn finish(self) -> Messages<W> {
+        self.messages.into_inner()
+    }
+}
+
+impl<W: Write> Observer for TerminalObserver<W> {
+    fn report(&self, event: Event) {
+        tell(&mut self.messages.borrow_mut(), self.verbosity, &event);
+    }
+}
+
+fn tell<W: Write>(messages: &mut Messages<W>, verbosity: Verbosity, event: &Event) {
+    match event {
+        Event::SkippedFile { name, size, is_compressed } => {
+            messages.warning(skipped(name, *size, *is_compressed));
+        }
+        Event::Hole(hole) => {
+            messages.warning(missing(hole));
+            messages.detail(why(hole.cause));
+        }
+        Event::NotRenamed { name } => {
+            messages.info(format_args!("not renaming \"{name}.partial\", segment is not complete"));
+        }
+        Event::DiskStalled => {
+            messages.warning("disk does not take WAL; the connection is given up until it does");
+        }
+        Event::Failed(error) => messages.error(error),
+        Event::Disconnected { pause } => {
+            messages.info(format_args!("disconnected; waiting {} to try again", seconds(*pause)));
+        }
+        Event::UncheckedFormat { version } => {
+            messages.warning(format_args!("WAL of server version {version} is not checked"));
+            messages.detail("The format of its pages and records is not known.");
+        }
+        Event::SideFileFailed { reason } => {
+            messages.warning(reason);
+            messages.detail("The WAL itself is not affected.");
+        }
+        Event::Notice(notice) => messages.raw(notice),
+        step => {
+            let text = step_text(step).filter(|_| verbosity == Verbosity::Verbose);
+            text.into_iter().for_each(|text| messages.info(text));
+        }
+    }
+}
+
+/// Returns what `--verbose` tells of a step, in the original's words.
+fn step_text(event: &Event) -> Option<String> {
+    Some(match event {
+        Event::Starting { at, timeline } => {
+            format!("starting log streaming at {at} (timeline {timeline})")
+        }
+        Event::FinishedSegment { end, timeline } => {
+            format!("finished segment at {end} (timeline {timeline})")
+        }
+        Event::SwitchedTimeline { timeline, at } => {
+            format!("switched to timeline {timeline} at {at}")
+        }
+        Event::ReachedEnd { at, timeline } => {
+            format!("stopped log streaming at {at} (timeline {timeline})")
+        }
+        Event::Interrupted => "received interrupt signal, exiting".to_owned(),
+        Event::SkippedFile { .. }
+        | Event::Hole(_)
+        | Event::NotRenamed { .. }
+        | Event::DiskStalled
+        | Event::Failed(_)
+        | Event::Disconnected { .. }
+        | Event::UncheckedFormat { .. }
+        | Event::SideFileFailed { .. }
+        | Event::Notice(_) => return None,
+    })
+}
+
+fn skipped(name: &str, size: u64, is_compressed: bool) -> String {
+    match is_compressed {
+        false => format!("segment file \"{name}\" has incorrect size {size}, skipping"),
+        true => format!(
+            "compressed segment file \"{name}\" has incorrect uncompressed size {size}, skipping"
+        ),
+    }
+}
+
+fn missing(hole: &Hole) -> String {
+    let Hole { from, to, timeline, directory, .. } = hole;
+    let directory = directory.display();
+    match from {
+        Some(from) => format!(
+            "WAL from {from} to {to} (timeline {timeline}) is missing in directory \"{directory}\""
+        ),
+        None => {
+            format!("WAL before {to} (timeline {timeline}) is not in directory \"{directory}\"")
+        }
+    }
+}
+
+fn why(cause: HoleCause) -> &'static str {
+    match cause {
+        HoleCause::EmptyDirectory => {
+            "The directory holds no segment, and no replication slot says where to start."
+        }
+        HoleCause::SlotWithoutPosition => {
+            "The directory holds no segment, and the replication slot holds no WAL."
+        }
+        HoleCause::RemovedByServer => "The server has removed it.",
+    }
+}
+
+/// Says how long a pause is in whole seconds, rounded up.
+fn seconds(pause: Duration) -> String {
+    match pause.as_secs() + u64::from(pause.subsec_nanos() > 0) {
+        1 => "1 second".to_owned(),
+        count => format!("{count} seconds"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pg::{Lsn, TimelineId, Timestamp};
+    use crate::protocol::ServerMessage;
+    use crate::receive::ReceiveError;
+
+    fn told(verbosity: Verbosity, events: Vec<Event>) -> String {
+        let observer = TerminalObserver::new(Messages::new(Vec::new(), "prog", None), verbosity);
+        events.into_iter().for_each(|event| observer.report(event));
+        String::from_utf8(observer.finish().out().clone()).unwrap()
+    }
+
+    #[test]
+    fn verbose_tells_each_step_in_the_original_words_and_quiet_none() {
+        let (first, second) = (TimelineId::FIRST, TimelineId::try_from(2).unwrap());
+        let steps = || {
+            vec![
+                Event::Starting { at: Lsn::new(0x16_0100_0000), timeline: first },
+                Event::FinishedSegment { end: Lsn::new(0x16_0200_0000), timeline: first },
+                Event::SwitchedTimeline { timeline: second, at: Lsn::new(0x16_0200_0128) },
+                Event::ReachedEnd { at: Lsn::new(0x16_0200_0200), timeline: second },
+                Event::Interrupted,
+            ]
+        };
+        let lines = "\
+prog: starting log streaming at 16/1000000 (timeline 1)
+prog: finished segment at 16/2000000 (timeline 1)
+prog: switched to timeline 2 at 16/2000128
+prog: stopped log streaming at 16/2000200 (timeline 2)
+prog: received interrupt signal, exiting
+";
+        assert_eq!(told(Verbosity::Verbose, steps()), lines);
+        assert_eq!(told(Verbosity::Quiet, steps()), "");
+    }
+
+    #[test]
+    fn troubles_are_told_also_when_quiet() {
+        let notice = ServerMessage {
+            severity: "WARNING".into(),
+            message: "replication is slow".into(),
+            ..ServerMessage::default()
+        };
+        let name = "000000010000000000000002";
+        let disconnected =
+            |milliseconds| Event::Disconnected { pause: Duration::from_millis(milliseconds) };
+        let events = vec![
+            Event::SkippedFile { name: name.into(), size: 100, is_compressed: false },
+            Event::SkippedFile { name: format!("{name}.gz"), size: 0, is_compressed: true },
+            Event::NotRenamed { name: format!("{name}.gz") },
+            Event::DiskStalled,
+            Event::Failed(ReceiveError::ServerShutDown),
+            disconnected(1000),
+            disconnected(2001),
+            Event::UncheckedFormat { version: "19beta1".into() },
+            Event::SideFileFailed {
+                reason: "could not write file \"x\": No space left on device".into(),
+            },
+            Event::Notice(Box::new(notice)),
+        ];
+        let lines = "\
+prog: warning: segment file \"000000010000000000000002\" has incorrect size 100, skipping
+prog: warning: compressed segment file \"000000010000000000000002.gz\" has incorrect uncompressed size 0, skipping
+prog: not renaming \"000000010000000000000002.gz.partial\", segment is not complete
+prog: warning: disk does not take WAL; the connection is given up until it does
+prog: error: replication stream was terminated before stop point
+prog: disconnected; waiting 1 second to try again
+prog: disconnected; waiting 3 seconds to try again
+prog: warning: WAL of server version 19beta1 is not checked
+prog: detail: The format of its pages and records is not known.
+prog: warning: could not write file \"x\": No space left on device
+prog: detail: The WAL itself is not affected.
+WARNING:  replication is slow
+";
+        assert_eq!(told(Verbosity::Quiet, events), lines);
+    }
+
+    #[test]
+    fn a_hole_is_told_from_where_to_where_and_why() {
+        let hole = |from, cause| {
+            Event::Hole(Hole {
+                from,
+                to: Lsn::new(0x500_0000),
+                timeline: TimelineId::FIRST,
+                cause,
+                noticed: Timestamp::from_micros(0),
+                directory: "d".into(),
+            })
+        };
+        let before = "prog: warning: WAL before 0/5000000 (timeline 1) is not in directory \"d\"\n";
+        let between = "prog: warning: WAL from 0/3000000 to 0/5000000 (timeline 1) is missing in directory \"d\"\n";
+        let table = [
+            (
+                None,
+                HoleCause::EmptyDirectory,
+                before,
+                "The directory holds no segment, and no replication slot says where to start.",
+            ),
+            (
+                None,
+                HoleCause::SlotWithoutPosition,
+                before,
+                "The directory holds no segment, and the replication slot holds no WAL.",
+            ),
+            (
+                Some(Lsn::new(0x300_0000)),
+                HoleCause::RemovedByServer,
+                between,
+                "The server has removed it.",
+            ),
+        ];
+        for (from, cause, warning, detail) in table {
+            let lines = format!("{warning}prog: detail: {detail}\n");
+            assert_eq!(told(Verbosity::Quiet, vec![hole(from, cause)]), lines);
+        }
+    }
+}
