@@ -8,11 +8,14 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
-use super::block::{BLOCK_SIZE, Block};
+use super::block::{ALIGNMENT, BLOCK_SIZE, Block};
 use super::compress::Compressor;
 use super::error::IoContext as _;
 use super::{DirectIo, NewFile, StorageError, durable};
 use crate::pg::Compression;
+
+/// How much is filled with zeros at once: an ordinary WAL segment, in some milliseconds.
+const ZEROS_AHEAD: u64 = 16 << 20;
 
 /// How such files are made.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +46,8 @@ pub enum SegmentContents {
 pub struct SegmentFile {
     file: BlockFile,
     compressor: Option<Compressor>,
+    /// The size that the file has from the beginning; none if it is compressed.
+    size: Option<u64>,
     /// Whether a power cut would leave the name.
     name_is_durable: bool,
 }
@@ -58,22 +63,22 @@ impl SegmentFile {
         config: SegmentFileConfig,
     ) -> Result<Self, StorageError> {
         let file = NewFile::create(path, config.mode)?;
-        let (compressor, direct_io) = match contents {
+        let (compressor, size, direct_io) = match contents {
             SegmentContents::Plain { size } => {
                 if let Err(error) = file.preallocate(size) {
                     // Without effect if this fails too; an empty file is as good a beginning as any other.
                     let _ = file.set_size(0);
                     return Err(error);
                 }
-                (None, config.direct_io)
+                (None, Some(size), config.direct_io)
             }
             SegmentContents::Compressed(compression) => {
                 // The end moves with each write; that is what the page cache is for.
-                (Some(Compressor::new(compression, file.path())?), DirectIo::Off)
+                (Some(Compressor::new(compression, file.path())?), None, DirectIo::Off)
             }
         };
         let file = BlockFile::new(file, direct_io, 0);
-        Ok(SegmentFile { file, compressor, name_is_durable: false })
+        Ok(SegmentFile { file, compressor, size, name_is_durable: false })
     }
 
     /// Goes on with a file that an earlier run left, behind its first `filled` bytes. It gets its full size if
@@ -90,7 +95,7 @@ impl SegmentFile {
         let file = NewFile::reopen(path)?;
         file.preallocate(size)?;
         let file = BlockFile::new(file, config.direct_io, filled);
-        Ok(SegmentFile { file, compressor: None, name_is_durable: false })
+        Ok(SegmentFile { file, compressor: None, size: Some(size), name_is_durable: false })
     }
 
     /// Returns the file's path.
@@ -120,6 +125,21 @@ impl SegmentFile {
             compressor.flush(&mut |compressed| file.append(compressed))?;
         }
         file.write_out()
+    }
+
+    /// Prepares for many small syncs: the space that comes next is filled with zeros, if it is not yet.
+    ///
+    /// Space that is only reserved costs an entry in the file system's journal when it is first written, for each
+    /// sync anew. A sync of space that was written once is twice as fast, and does not keep others from
+    /// the journal. Compressed files have no space before it is written.
+    ///
+    /// # Errors
+    /// If writing fails.
+    pub fn write_zeros_ahead(&mut self) -> Result<(), StorageError> {
+        match self.size {
+            Some(size) => self.file.write_zeros_ahead(size),
+            None => Ok(()),
+        }
     }
 
     /// Brings everything that was appended, and the file's name, to stable storage.
@@ -166,30 +186,26 @@ impl SegmentFile {
 #[derive(Debug)]
 struct BlockFile {
     file: NewFile,
-    /// The same file past the page cache; none where that is not wanted or does not work.
-    direct: Option<File>,
+    /// The same file past the page cache.
+    direct: DirectFile,
     block: Block,
     /// Where the block lies in the file.
     offset: u64,
     /// How much of the block the file has already.
     written: usize,
+    /// Everything before this was written once, if only as zeros.
+    zeroed: u64,
 }
 
 impl BlockFile {
     fn new(file: NewFile, direct_io: DirectIo, filled: u64) -> Self {
-        let direct = match direct_io {
-            DirectIo::Auto => {
-                let flags = OFlags::DIRECT.bits().cast_signed();
-                OpenOptions::new().write(true).custom_flags(flags).open(file.path()).ok()
-            }
-            DirectIo::Off => None,
-        };
+        let direct = DirectFile::open(file.path(), direct_io);
         let mut block = Block::new();
         let size = BLOCK_SIZE as u64;
         // Less than a block.
         let written = usize::try_from(filled % size).unwrap_or(0);
         block.skip(written);
-        BlockFile { file, direct, block, offset: filled - filled % size, written }
+        BlockFile { file, direct, block, offset: filled - filled % size, written, zeroed: 0 }
     }
 
     fn append(&mut self, mut bytes: &[u8]) -> Result<(), StorageError> {
@@ -205,7 +221,9 @@ impl BlockFile {
 
     /// Writes a full block and begins the next one.
     fn write_block(&mut self) -> Result<(), StorageError> {
-        let is_written = self.written == 0 && self.write_directly()?;
+        let BlockFile { file, direct, block, offset, .. } = self;
+        let is_written =
+            self.written == 0 && direct.write(block.contents(), *offset, file.path())?;
         if !is_written {
             self.write_out()?;
         }
@@ -215,17 +233,27 @@ impl BlockFile {
         Ok(())
     }
 
-    /// Says whether the whole block could be written past the page cache.
-    fn write_directly(&mut self) -> Result<bool, StorageError> {
-        let Some(direct) = &self.direct else { return Ok(false) };
-        match direct.write_all_at(self.block.contents(), self.offset) {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-                self.direct = None;
-                Ok(false)
-            }
-            Err(error) => Err(error).context("write to file", self.file.path()),
+    fn write_zeros_ahead(&mut self, size: u64) -> Result<(), StorageError> {
+        let filled = self.offset + self.block.filled() as u64;
+        if filled <= self.zeroed {
+            return Ok(());
         }
+        let mut zeros = Block::new();
+        zeros.skip(BLOCK_SIZE);
+        // Not where anything was written.
+        let mut from = (self.offset + self.written as u64).next_multiple_of(ALIGNMENT as u64);
+        let until = (filled + ZEROS_AHEAD).next_multiple_of(BLOCK_SIZE as u64).min(size);
+        while from < until {
+            let block_end = (from + 1).next_multiple_of(BLOCK_SIZE as u64);
+            let length = usize::try_from(block_end.min(until) - from).unwrap_or(BLOCK_SIZE);
+            let bytes = zeros.contents().get(..length).unwrap_or_default();
+            if !self.direct.write(bytes, from, self.file.path())? {
+                self.file.write_at(bytes, from)?;
+            }
+            from += length as u64;
+        }
+        self.zeroed = until;
+        Ok(())
     }
 
     fn write_out(&mut self) -> Result<(), StorageError> {
@@ -235,6 +263,35 @@ impl BlockFile {
             self.written = self.block.filled();
         }
         Ok(())
+    }
+}
+
+/// A file past the page cache; none where that is not wanted or does not work.
+#[derive(Debug)]
+struct DirectFile(Option<File>);
+
+impl DirectFile {
+    fn open(path: &Path, direct_io: DirectIo) -> Self {
+        DirectFile(match direct_io {
+            DirectIo::Auto => {
+                let flags = OFlags::DIRECT.bits().cast_signed();
+                OpenOptions::new().write(true).custom_flags(flags).open(path).ok()
+            }
+            DirectIo::Off => None,
+        })
+    }
+
+    /// Writes aligned bytes; says whether that was possible.
+    fn write(&mut self, bytes: &[u8], offset: u64, path: &Path) -> Result<bool, StorageError> {
+        match self.0.as_ref().map(|file| file.write_all_at(bytes, offset)) {
+            Some(Ok(())) => Ok(true),
+            Some(Err(error)) if error.kind() == io::ErrorKind::InvalidInput => {
+                self.0 = None;
+                Ok(false)
+            }
+            Some(Err(error)) => Err(error).context("write to file", path),
+            None => Ok(false),
+        }
     }
 }
 
@@ -265,6 +322,7 @@ mod tests {
             file.append(&all[appended..appended + size]).unwrap();
             appended += size;
             if step.is_multiple_of(2) {
+                file.write_zeros_ahead().unwrap();
                 file.write_out().unwrap();
             } else {
                 file.sync().unwrap();

@@ -105,10 +105,14 @@ impl Segment {
     }
 
     /// Brings everything to stable storage, under a name that an earlier run's file may have had till now.
-    pub(super) fn sync(&mut self) -> Result<(), StorageError> {
+    /// If `more_follow`, this is one of many syncs of a little each.
+    pub(super) fn sync(&mut self, more_follow: bool) -> Result<(), StorageError> {
         if self.is_repeating && self.prior.is_none() {
             self.file.rename(with_suffix(&self.final_path, PARTIAL_SUFFIX))?;
             self.is_repeating = false;
+        }
+        if more_follow {
+            self.file.write_zeros_ahead()?;
         }
         self.file.sync()
     }
@@ -123,7 +127,7 @@ impl Segment {
     pub(super) fn suspend(mut self) -> Result<(NewFile, String), StorageError> {
         let name = self.final_path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if self.is_repeating && self.prior.is_none() {
-            self.sync()?;
+            self.sync(false)?;
         }
         let is_repeating = self.is_repeating;
         let file = self.file.finish()?;

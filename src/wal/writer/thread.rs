@@ -161,7 +161,8 @@ impl WriterThread {
         let sync = std::mem::take(&mut self.sync_wanted) || self.config.sync == SyncPolicy::AtOnce;
         if let Some(segment) = &mut self.segment {
             match (sync, self.config.sync) {
-                (true, SyncPolicy::Segments | SyncPolicy::AtOnce) => segment.sync()?,
+                (true, SyncPolicy::AtOnce) => segment.sync(self.is_latest)?,
+                (true, SyncPolicy::Segments) => segment.sync(false)?,
                 (true, SyncPolicy::Never) | (false, _) => segment.write_out()?,
             }
             if sync {
