@@ -94,7 +94,9 @@ impl SegmentFile {
     ) -> Result<Self, StorageError> {
         let file = NewFile::reopen(path)?;
         file.preallocate(size)?;
-        let file = BlockFile::new(file, config.direct_io, filled);
+        let mut file = BlockFile::new(file, config.direct_io, filled);
+        // Behind what is known to be of worth, there may be more that was acknowledged.
+        file.zeroed = size;
         Ok(SegmentFile { file, compressor: None, size: Some(size), name_is_durable: false })
     }
 

@@ -1,40 +1,40 @@
 //! Log made by hand, for tests and benchmarks: pages and records as a server of 18 writes them.
 
 /// The number that begins each page.
-pub(super) const PAGE_MAGIC: u16 = 0xD118;
+pub(crate) const PAGE_MAGIC: u16 = 0xD118;
 
 /// The size of segments.
-pub(super) const SEGMENT_SIZE: u32 = 1 << 20;
+pub(crate) const SEGMENT_SIZE: u32 = 1 << 20;
 
 /// The position of the first byte, where a segment begins.
-pub(super) const START: u64 = 3 << 20;
+pub(crate) const START: u64 = 3 << 20;
 
 /// The cluster's identifier.
-pub(super) const SYSTEM_IDENTIFIER: u64 = 7_412_345_678_901_234_567;
+pub(crate) const SYSTEM_IDENTIFIER: u64 = 7_412_345_678_901_234_567;
 
 /// The size of pages.
-pub(super) const PAGE_SIZE: usize = 8192;
+pub(crate) const PAGE_SIZE: usize = 8192;
 
 /// Flags of pages.
 const CONTINUES: u16 = 1;
 const LONG: u16 = 2;
 
 /// Writes log into memory.
-pub(super) struct WalBuilder {
+pub(crate) struct WalBuilder {
     /// What is written, from [`START`] on.
-    pub(super) bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
     /// The position of the last record.
-    pub(super) last_record: u64,
+    pub(crate) last_record: u64,
 }
 
 impl WalBuilder {
     /// Begins with an empty log.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         WalBuilder { bytes: Vec::new(), last_record: START - 64 }
     }
 
     /// Adds a record with its alignment, and the headers of pages that it begins. Returns its position.
-    pub(super) fn record(&mut self, manager: u8, info: u8, body: &[u8]) -> u64 {
+    pub(crate) fn record(&mut self, manager: u8, info: u8, body: &[u8]) -> u64 {
         if self.bytes.len().is_multiple_of(PAGE_SIZE) {
             self.page_header(0, 0);
         }
@@ -68,7 +68,7 @@ impl WalBuilder {
     }
 
     /// Adds the header of a page.
-    pub(super) fn page_header(&mut self, info: u16, remaining: u32) {
+    pub(crate) fn page_header(&mut self, info: u16, remaining: u32) {
         let position = START + self.bytes.len() as u64;
         let begins_segment = position.is_multiple_of(u64::from(SEGMENT_SIZE));
         let info = if begins_segment { info | LONG } else { info };

@@ -21,7 +21,7 @@ mod reader;
 mod record;
 
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 #[cfg(test)]
 mod tests;
 

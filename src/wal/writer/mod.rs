@@ -158,3 +158,6 @@ impl WalInput {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,235 @@
+use std::fs;
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::pg::ServerVersion;
+use crate::walrecord::fixture::{SEGMENT_SIZE, START, SYSTEM_IDENTIFIER, WalBuilder};
+use crate::walrecord::{WalOrigin, WalReader};
+
+const SEGMENT: usize = SEGMENT_SIZE as usize;
+
+/// The names of the segment at [`START`] and of the one behind it.
+const FIRST: &str = "000000010000000000000003";
+const SECOND: &str = "000000010000000000000004";
+
+/// Returns a sound log of at least a size; `seed` tells one from another.
+fn log(size: usize, seed: u8) -> Vec<u8> {
+    let mut builder = WalBuilder::new();
+    for length in (50_usize..).step_by(7) {
+        builder.record(10, 0, &vec![seed; length % 9000]);
+        if builder.bytes.len() >= size {
+            break;
+        }
+    }
+    builder.bytes
+}
+
+fn config(directory: &Path, sync: SyncPolicy, compression: Option<Compression>) -> WalWriterConfig {
+    WalWriterConfig {
+        directory: directory.to_owned(),
+        file_mode: 0o600,
+        direct_io: DirectIo::Auto,
+        sync,
+        compression,
+        timeline: TimelineId::FIRST,
+        segment_size: WalSegmentSize::from_bytes(SEGMENT_SIZE.into()).unwrap(),
+        start: Lsn::new(START),
+        format: WalFormat::of_server(ServerVersion::major_release(18)),
+        system_identifier: Some(SYSTEM_IDENTIFIER),
+    }
+}
+
+/// Writes a log from its beginning, in pieces, and ends. Returns the last progress too.
+fn write(config: WalWriterConfig, log: &[u8]) -> (Result<Suspended, WalWriteError>, WalProgress) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let mut at = config.start.offset();
+        let (inbox, writer) = WalWriter::start(config, Box::new(|_| {})).unwrap();
+        for piece in log.chunks(100_000) {
+            let bytes = Bytes::copy_from_slice(piece);
+            let input = WalInput::Data { start: Lsn::new(at), bytes, is_latest: true };
+            at += piece.len() as u64;
+            if inbox.room().await.is_err() {
+                break;
+            }
+            inbox.push(vec![input]);
+        }
+        drop(inbox);
+        let progress = writer.progress();
+        let outcome = writer.finish().await;
+        let progress = *progress.borrow();
+        (outcome, progress)
+    })
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).unwrap();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+fn gunzip(path: &Path) -> Vec<u8> {
+    let mut contents = Vec::new();
+    let mut decoder = flate2::read::MultiGzDecoder::new(fs::File::open(path).unwrap());
+    std::io::Read::read_to_end(&mut decoder, &mut contents).unwrap();
+    contents
+}
+
+/// Returns the size of the whole records with which a log begins.
+fn whole_records(log: &[u8]) -> usize {
+    let config = config(Path::new(""), SyncPolicy::Never, None);
+    let mut reader = WalReader::new(WalOrigin {
+        start: config.start,
+        timeline: config.timeline,
+        segment_size: config.segment_size,
+        format: config.format.unwrap(),
+        system_identifier: None,
+    });
+    reader.handle(log, &mut |_| {}).unwrap();
+    (reader.proven().offset() - START) as usize
+}
+
+const GZIP: Option<Compression> = Some(Compression::Gzip { level: Some(1) });
+
+#[test]
+fn complete_segments_get_their_names_and_the_last_one_stays_partial() {
+    let log = log(SEGMENT * 5 / 4, 1);
+    for sync in [SyncPolicy::Never, SyncPolicy::Segments, SyncPolicy::AtOnce] {
+        let directory = TempDir::new().unwrap();
+        let (outcome, progress) = write(config(directory.path(), sync, None), &log);
+        assert_eq!(outcome.unwrap().not_renamed.as_deref(), Some(SECOND));
+        let partial = format!("{SECOND}.partial");
+        assert_eq!(names(directory.path()), [FIRST, &partial]);
+        assert!(fs::read(directory.path().join(FIRST)).unwrap() == log[..SEGMENT]);
+        let rest = fs::read(directory.path().join(partial)).unwrap();
+        assert!(rest.len() == SEGMENT && rest.starts_with(&log[SEGMENT..]));
+        let end = Lsn::new(START + log.len() as u64);
+        assert_eq!((progress.written, progress.flushed), (end, end));
+        assert_eq!(progress.finished, Lsn::new(START + SEGMENT as u64));
+    }
+}
+
+#[test]
+fn what_an_earlier_run_stored_is_received_again_and_kept() {
+    let whole = log(SEGMENT * 3 / 2, 1);
+    for compression in [None, GZIP] {
+        // Where the first run ends: in the first page, anywhere, at the end of the segment.
+        for first in [100, SEGMENT / 3 + 5, SEGMENT - 1, SEGMENT + 8192] {
+            let directory = TempDir::new().unwrap();
+            let config = || config(directory.path(), SyncPolicy::AtOnce, compression);
+            write(config(), &whole[..first]).0.unwrap();
+            // The second one gets less than the first, the third all.
+            for size in [first / 2, whole.len()] {
+                write(config(), &whole[..size]).0.unwrap();
+                let suffix = if compression.is_some() { ".gz" } else { "" };
+                let complete = directory.path().join(format!("{FIRST}{suffix}"));
+                let path = match size < SEGMENT && !complete.exists() {
+                    true => directory.path().join(format!("{FIRST}{suffix}.partial")),
+                    false => complete,
+                };
+                let stored =
+                    if compression.is_some() { gunzip(&path) } else { fs::read(&path).unwrap() };
+                // Of a compressed file, an incomplete record at its end may go; nothing could be done with it.
+                let kept =
+                    if compression.is_some() { whole_records(&whole[..first]) } else { first };
+                let kept = kept.max(size).min(SEGMENT);
+                assert!(stored[..kept] == whole[..kept], "{compression:?} {first} {size}");
+            }
+            assert!(!names(directory.path()).iter().any(|name| name.ends_with(".tmp")));
+        }
+    }
+}
+
+#[test]
+fn other_wal_than_what_is_stored_is_refused_and_what_is_stored_stays() {
+    let (stored, other) = (log(SEGMENT / 2, 1), log(SEGMENT * 3 / 2, 2));
+    for compression in [None, GZIP] {
+        let directory = TempDir::new().unwrap();
+        let config = || config(directory.path(), SyncPolicy::Segments, compression);
+        write(config(), &stored).0.unwrap();
+        let before = names(directory.path());
+        let (outcome, progress) = write(config(), &other);
+        assert!(matches!(outcome, Err(WalWriteError::Diverged { .. })), "{outcome:?}");
+        assert_eq!(progress.flushed, Lsn::INVALID);
+        let path = directory.path().join(&before[0]);
+        let kept = if compression.is_some() { gunzip(&path) } else { fs::read(&path).unwrap() };
+        assert!(kept.starts_with(&stored), "{compression:?}");
+    }
+}
+
+#[test]
+fn what_follows_the_last_whole_record_of_an_earlier_run_may_change() {
+    // A server that crashed goes on differently behind the last record that it had flushed.
+    let whole = log(SEGMENT / 2, 1);
+    let directory = TempDir::new().unwrap();
+    let config = || config(directory.path(), SyncPolicy::Segments, None);
+    write(config(), &whole).0.unwrap();
+    let path = directory.path().join(format!("{FIRST}.partial"));
+    let mut torn = fs::read(&path).unwrap();
+    torn[whole.len()..whole.len() + 500].fill(77);
+    fs::write(&path, torn).unwrap();
+    write(config(), &whole).0.unwrap();
+    assert!(fs::read(&path).unwrap().starts_with(&whole));
+}
+
+#[test]
+fn a_file_with_the_final_name_is_replaced_only_if_nothing_is_lost_with_it() {
+    let log = log(SEGMENT + 9000, 1);
+    let mut other = log[..SEGMENT].to_vec();
+    other[SEGMENT - 1] ^= 1;
+    let mut longer = log[..SEGMENT].to_vec();
+    longer.push(0);
+    let table: [(&[u8], bool); 5] = [
+        (b"", true),
+        (&log[..5000], true),
+        (&log[..SEGMENT], true),
+        (&other, false),
+        (&longer, false),
+    ];
+    for (there, may_replace) in table {
+        let directory = TempDir::new().unwrap();
+        let path = directory.path().join(FIRST);
+        fs::write(&path, there).unwrap();
+        let (outcome, _) = write(config(directory.path(), SyncPolicy::Segments, None), &log);
+        assert_eq!(outcome.is_ok(), may_replace, "{}", there.len());
+        let expected = if may_replace { &log[..SEGMENT] } else { there };
+        assert!(fs::read(&path).unwrap() == expected, "{}", there.len());
+    }
+}
+
+#[test]
+fn damage_is_told_with_its_position_and_never_acknowledged() {
+    let mut log = log(SEGMENT / 2, 1);
+    let damaged = log.len() / 2;
+    log[damaged] ^= 0x10;
+    let directory = TempDir::new().unwrap();
+    let (outcome, progress) = write(config(directory.path(), SyncPolicy::AtOnce, None), &log);
+    let Err(WalWriteError::Damage(damage)) = outcome else { panic!("{outcome:?}") };
+    let at = START + damaged as u64;
+    assert!((at - 9100..=at).contains(&damage.at.offset()), "{damage}");
+    assert!(progress.flushed <= damage.at && progress.flushed > Lsn::new(START));
+    assert!(progress.written <= damage.at);
+}
+
+#[test]
+fn a_form_that_is_not_known_is_written_unchecked() {
+    let directory = TempDir::new().unwrap();
+    let config =
+        WalWriterConfig { format: None, ..config(directory.path(), SyncPolicy::Segments, None) };
+    let log = vec![7; SEGMENT];
+    write(config, &log).0.unwrap();
+    assert!(fs::read(directory.path().join(FIRST)).unwrap() == log);
+}
+
+#[test]
+fn a_directory_that_is_gone_is_an_error() {
+    let directory = TempDir::new().unwrap();
+    let missing = directory.path().join("missing");
+    let (outcome, _) = write(config(&missing, SyncPolicy::Segments, None), &log(9000, 1));
+    let text = outcome.unwrap_err().to_string();
+    assert!(text.contains("No such file or directory"), "{text}");
+}
