@@ -58,7 +58,7 @@ fn receive(
         // Not before: until there is a stream, and while a password is typed, a signal just ends us.
         let interrupt = signals::first_interrupt()?;
         signals::ignore_hangups()?;
-        let observer = TerminalObserver::on_stderr(program, request.verbosity);
+        let observer = TerminalObserver::on_stderr(program, request.verbosity, request.progress);
         let job = ReceiveJob { config, connect: &connect, observer: &observer };
         Ok(receive::run(job, connection, interrupt.cancelled()).await?)
     })

@@ -1,13 +1,15 @@
 //! Tells the user what happens while WAL is received.
 
 use std::cell::RefCell;
-use std::io::{Stderr, Write};
-use std::time::Duration;
+use std::io::{self, IsTerminal as _, Stderr, Write};
+use std::time::{Duration, Instant};
 
-use super::args::Verbosity;
+use super::args::{ShowProgress, Verbosity};
 use super::messages::Messages;
 use super::program::Program;
-use crate::receive::{Event, Hole, HoleCause, Observer};
+use super::progress::Screen;
+use crate::pg::Lsn;
+use crate::receive::{Event, Hole, HoleCause, Observer, ReceiveStatus};
 
 /// Prints events as messages.
 #[derive(Debug)]
@@ -15,19 +17,79 @@ pub struct TerminalObserver<W: Write> {
     // Events come from one thread, but through shared references.
     messages: RefCell<Messages<W>>,
     verbosity: Verbosity,
+    status: RefCell<Option<StatusLine>>,
+}
+
+/// Shows how far receiving is.
+#[derive(Debug)]
+pub struct StatusLine {
+    screen: Screen,
+    shown: Option<(Instant, ReceiveStatus)>,
+}
+
+/// Status lines come no faster than this.
+const STATUS_INTERVAL: Duration = Duration::from_secs(1);
+
+impl StatusLine {
+    /// Begins with nothing shown.
+    pub fn new(screen: Screen) -> Self {
+        StatusLine { screen, shown: None }
+    }
+
+    /// Shows a status, if it is news and the last one is old enough.
+    fn show(&mut self, status: ReceiveStatus, now: Instant, out: &mut impl Write) {
+        let is_due = self.shown.is_none_or(|(at, shown)| {
+            shown != status && now.saturating_duration_since(at) >= STATUS_INTERVAL
+        });
+        if !is_due {
+            return;
+        }
+        self.shown = Some((now, status));
+        let end = match self.screen {
+            Screen::Terminal => '\r',
+            Screen::Log => '\n',
+        };
+        // There is nowhere to complain.
+        let _ = write!(out, "{:<90}{end}", status_text(status)).and_then(|()| out.flush());
+    }
+
+    /// Leaves the line, so that something else can be printed.
+    fn leave(&mut self, out: &mut impl Write) {
+        if self.screen == Screen::Terminal && self.shown.is_some() {
+            let _ = writeln!(out);
+        }
+    }
+}
+
+fn status_text(status: ReceiveStatus) -> String {
+    let ReceiveStatus { timeline, received, flushed, server_end, lag } = status;
+    let behind = server_end.checked_sub(received).unwrap_or(0);
+    let flushed = match flushed {
+        Lsn::INVALID => String::new(),
+        flushed => format!(", on stable storage up to {flushed}"),
+    };
+    let lag = lag.map(|lag| format!(", {:.1} s", lag.as_secs_f64())).unwrap_or_default();
+    format!("received {received} (timeline {timeline}){flushed}; {} kB{lag} behind", behind / 1024)
 }
 
 impl TerminalObserver<Stderr> {
     /// Prints to standard error.
-    pub fn on_stderr(program: &Program, verbosity: Verbosity) -> Self {
-        TerminalObserver::new(Messages::to_stderr(program.name()), verbosity)
+    pub fn on_stderr(program: &Program, verbosity: Verbosity, progress: ShowProgress) -> Self {
+        let is_terminal = io::stderr().is_terminal();
+        let status = match (progress, is_terminal) {
+            (ShowProgress::No, _) => None,
+            (ShowProgress::Yes, true) => Some(StatusLine::new(Screen::Terminal)),
+            (ShowProgress::Yes, false) => Some(StatusLine::new(Screen::Log)),
+        };
+        TerminalObserver::new(Messages::to_stderr(program.name()), verbosity, status)
     }
 }
 
 impl<W: Write> TerminalObserver<W> {
-    /// Prints with `messages`, each step only if `verbosity` says so.
-    pub fn new(messages: Messages<W>, verbosity: Verbosity) -> Self {
-        TerminalObserver { messages: RefCell::new(messages), verbosity }
+    /// Prints with `messages`, each step only if `verbosity` says so, and a status line if there is one.
+    pub fn new(messages: Messages<W>, verbosity: Verbosity, status: Option<StatusLine>) -> Self {
+        let (messages, status) = (RefCell::new(messages), RefCell::new(status));
+        TerminalObserver { messages, verbosity, status }
     }
 
     /// Returns the messages.
@@ -38,8 +100,25 @@ impl<W: Write> TerminalObserver<W> {
 
 impl<W: Write> Observer for TerminalObserver<W> {
     fn report(&self, event: Event) {
-        tell(&mut self.messages.borrow_mut(), self.verbosity, &event);
+        let mut messages = self.messages.borrow_mut();
+        if let Some(line) =
+            self.status.borrow_mut().as_mut().filter(|_| is_told(self.verbosity, &event))
+        {
+            line.leave(messages.out());
+        }
+        tell(&mut messages, self.verbosity, &event);
     }
+
+    fn note(&self, status: ReceiveStatus) {
+        if let Some(line) = self.status.borrow_mut().as_mut() {
+            line.show(status, Instant::now(), self.messages.borrow_mut().out());
+        }
+    }
+}
+
+/// Says whether anything will be printed.
+fn is_told(verbosity: Verbosity, event: &Event) -> bool {
+    verbosity == Verbosity::Verbose || step_text(event).is_none()
 }
 
 fn tell<W: Write>(messages: &mut Messages<W>, verbosity: Verbosity, event: &Event) {
@@ -155,7 +234,8 @@ mod tests {
     use crate::receive::ReceiveError;
 
     fn told(verbosity: Verbosity, events: Vec<Event>) -> String {
-        let observer = TerminalObserver::new(Messages::new(Vec::new(), "prog", None), verbosity);
+        let observer =
+            TerminalObserver::new(Messages::new(Vec::new(), "prog", None), verbosity, None);
         events.into_iter().for_each(|event| observer.report(event));
         String::from_utf8(observer.finish().out().clone()).unwrap()
     }
@@ -222,6 +302,30 @@ prog: detail: The WAL itself is not affected.
 WARNING:  replication is slow
 ";
         assert_eq!(told(Verbosity::Quiet, events), lines);
+    }
+
+    #[test]
+    fn the_status_is_shown_once_a_second_and_left_for_messages() {
+        let status = |received, lag| ReceiveStatus {
+            timeline: TimelineId::FIRST,
+            received: Lsn::new(received),
+            flushed: Lsn::INVALID,
+            server_end: Lsn::new(0x500_0000),
+            lag,
+        };
+        let mut line = StatusLine::new(Screen::Log);
+        let (mut out, now) = (Vec::new(), Instant::now());
+        line.show(status(0x400_0000, Some(Duration::from_millis(2340))), now, &mut out);
+        line.show(status(0x480_0000, None), now + STATUS_INTERVAL / 2, &mut out);
+        line.show(status(0x500_0000, None), now + STATUS_INTERVAL, &mut out);
+        line.show(status(0x500_0000, None), now + STATUS_INTERVAL * 2, &mut out);
+        let text = String::from_utf8(out).unwrap();
+        let lines: Vec<_> = text.lines().map(str::trim_end).collect();
+        let expected = [
+            "received 0/4000000 (timeline 1); 16384 kB, 2.3 s behind",
+            "received 0/5000000 (timeline 1); 0 kB behind",
+        ];
+        assert_eq!(lines, expected);
     }
 
     #[test]

@@ -24,7 +24,7 @@ mod time_index;
 pub use config::{HolePolicy, OnDisconnect, ReceiveConfig, TimeIndex};
 pub use error::ReceiveError;
 pub use history::HistoryError;
-pub use report::{Event, Hole, HoleCause, Observer};
+pub use report::{Event, Hole, HoleCause, Observer, ReceiveStatus};
 pub use run::{ReceiveJob, run};
 pub use slots::{IfSlotExists, create_slot, drop_slot};
 pub use time_index::{CommitTime, ParseCommitTimeError, last_commit_not_after};

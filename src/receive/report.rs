@@ -108,8 +108,27 @@ pub enum HoleCause {
     RemovedByServer,
 }
 
+/// How far receiving is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReceiveStatus {
+    /// The timeline of the stream.
+    pub timeline: TimelineId,
+    /// Everything before this was received.
+    pub received: Lsn,
+    /// Everything before this is on stable storage; invalid as long as nothing is known of that.
+    pub flushed: Lsn,
+    /// The end of the server's WAL, as far as it said.
+    pub server_end: Lsn,
+    /// How old the newest commit among what was received is by the server's clock; nothing if all that the
+    /// server has was received, or no commit was seen.
+    pub lag: Option<Duration>,
+}
+
 /// Hears of what happens.
 pub trait Observer {
     /// Takes an event.
     fn report(&self, event: Event);
+
+    /// Takes note of how far receiving is. Called often, so it should cost nothing.
+    fn note(&self, _status: ReceiveStatus) {}
 }

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, sleep_until, timeout};
 
 use super::run::ReceiveJob;
-use super::{Event, ReceiveError};
+use super::{Event, ReceiveError, ReceiveStatus};
 use crate::net::{CommandError, Connection, ConnectionError};
 use crate::pg::{Lsn, TimelineId, WalSegmentSize};
 use crate::pipeline::Ended;
@@ -249,8 +249,25 @@ impl<'a> Follower<'a> {
             self.owed = None;
             self.stream.handle_news();
         }
+        self.job.observer.note(self.status(progress));
         while let Ok(reason) = self.side_failures.try_recv() {
             self.job.observer.report(Event::SideFileFailed { reason });
+        }
+    }
+
+    fn status(&self, progress: WalProgress) -> ReceiveStatus {
+        let received = self.stream.received();
+        let server = self.stream.server();
+        let lag = server.filter(|server| server.end > received).and_then(|server| {
+            let micros = server.clock.micros_since(progress.last_commit?);
+            Some(Duration::from_micros(u64::try_from(micros).unwrap_or(0)))
+        });
+        ReceiveStatus {
+            timeline: self.plan.timeline,
+            received,
+            flushed: progress.flushed,
+            server_end: server.map_or(received, |server| server.end.max(received)),
+            lag,
         }
     }
 

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{ConnectionArgs, Verbosity, first_conflict, no_operands, status_interval};
+use super::{
+    ConnectionArgs, ShowProgress, Verbosity, first_conflict, no_operands, status_interval,
+};
 use crate::backup::{
     BackupCompression, BackupConfig, Checkpoint, DirectIo, Durability, ManifestRequest, OnFailure,
     PageChecksums, ServerTarget, SizeEstimate, SlotChoice, StandbySetup, Target, WalMethod,
@@ -28,15 +30,6 @@ pub struct BasebackupRequest {
     pub progress: ShowProgress,
     /// How the outcome is told.
     pub report: ReportForm,
-}
-
-/// Whether progress is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ShowProgress {
-    /// It is not.
-    No,
-    /// It is, in whatever form suits the terminal.
-    Yes,
 }
 
 /// How the outcome is told.

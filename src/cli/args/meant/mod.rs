@@ -6,7 +6,7 @@ mod receivewal;
 use std::ffi::OsString;
 use std::time::Duration;
 
-pub use basebackup::{BasebackupRequest, ReportForm, ShowProgress};
+pub use basebackup::{BasebackupRequest, ReportForm};
 pub use receivewal::{ReceivewalAction, ReceivewalRequest};
 
 use super::error::Conflict;
@@ -51,6 +51,15 @@ pub enum Verbosity {
     Quiet,
     /// Each step.
     Verbose,
+}
+
+/// Whether progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShowProgress {
+    /// It is not.
+    No,
+    /// It is, in whatever form suits the terminal.
+    Yes,
 }
 
 impl From<ConnectionOptions> for ConnectionArgs {

@@ -1,6 +1,8 @@
 //! What the options of receiving WAL mean together.
 
-use super::{ConnectionArgs, Verbosity, first_conflict, no_operands, status_interval};
+use super::{
+    ConnectionArgs, ShowProgress, Verbosity, first_conflict, no_operands, status_interval,
+};
 use crate::cli::args::error::Conflict;
 use crate::cli::args::typed::{OwnReceivewalOptions, ReceivewalOptions, Typed};
 use crate::pg::{Compression, Lsn};
@@ -17,6 +19,8 @@ pub struct ReceivewalRequest {
     pub connection: ConnectionArgs,
     /// How much is told.
     pub verbosity: Verbosity,
+    /// Whether it is shown how far receiving is.
+    pub progress: ShowProgress,
 }
 
 /// What is done with a server's WAL.
@@ -47,8 +51,12 @@ impl ReceivewalRequest {
         let compression = compression(&common)?;
         let verbosity = Verbosity::wanted(common.verbose);
         let connection = common.connection.clone().into();
+        let progress = match &own {
+            Some(own) if own.progress => ShowProgress::Yes,
+            Some(_) | None => ShowProgress::No,
+        };
         let action = action(common, own.as_ref(), compression);
-        Ok(ReceivewalRequest { action, connection, verbosity })
+        Ok(ReceivewalRequest { action, connection, verbosity, progress })
     }
 }
 

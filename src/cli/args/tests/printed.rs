@@ -37,7 +37,7 @@ const OPTIONS: [(Tool, &[&str], &[&str]); 2] = [
     (
         Tool::Receivewal,
         &["-D, --directory", "-E, --endpos", "-d, --dbname", "--if-not-exists", "-V, --version"],
-        &["--direct-io <auto|off>", "--on-hole <stop|skip>", "--no-time-index"],
+        &["--direct-io <auto|off>", "--on-hole <stop|skip>", "--no-time-index", "-P, --progress"],
     ),
 ];
 

@@ -92,6 +92,9 @@ pub struct OwnReceivewalOptions {
     #[arg(long, value_name = "stop|skip", help_heading = WAL,
         value_parser = one_of(&["stop", "skip"], values::hole_policy))]
     pub on_hole: Option<HolePolicy>,
+    /// Show once a second how far receiving is
+    #[arg(short = 'P', long, help_heading = DISPLAY)]
+    pub progress: bool,
     /// Keep no index beside the WAL of which positions belong to which times
     #[arg(long, help_heading = OUTPUT)]
     pub no_time_index: bool,
