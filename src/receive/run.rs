@@ -31,7 +31,7 @@ pub(super) struct Memory {
     pub(super) system_identifier: Option<String>,
     /// The timeline of the last stream, and up to where it was received.
     pub(super) last_stream: Option<(TimelineId, Lsn)>,
-    /// Whether anything was received since the last failure.
+    /// Whether anything was written since the last failure.
     pub(super) has_streamed: bool,
     /// WAL from here on is gone from the server, and receiving is to go on elsewhere.
     pub(super) skip_from: Option<Lsn>,

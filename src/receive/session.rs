@@ -225,7 +225,8 @@ impl<'a> Session<'a> {
             Follower::new(self.job, plan, &mut self.connection, inbox, writer.progress(), failed);
         let outcome = follower.follow(interrupt).await;
         self.memory.last_stream = Some((plan.timeline, follower.received()));
-        self.memory.has_streamed |= follower.received() > plan.start;
+        // What only arrived is no success: with a full disk, each attempt gets so far.
+        self.memory.has_streamed |= writer.progress().borrow().written > plan.start;
         match outcome {
             Ok(end) => {
                 let farewell = follower.finish();

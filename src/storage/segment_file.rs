@@ -82,7 +82,7 @@ impl SegmentFile {
     }
 
     /// Goes on with a file that an earlier run left, behind its first `filled` bytes. It gets its full size if
-    /// it does not have it.
+    /// it does not have it; a failure for want of space leaves it as it is.
     ///
     /// # Errors
     /// If it cannot be opened, or there is no space for it.
@@ -93,7 +93,13 @@ impl SegmentFile {
         config: SegmentFileConfig,
     ) -> Result<Self, StorageError> {
         let file = NewFile::reopen(path)?;
-        file.preallocate(size)?;
+        let size_before = file.size()?;
+        if let Err(error) = file.preallocate(size) {
+            // Neither keeps part of the space, nor a size that the original would not take. If this fails too, the
+            // file is only larger.
+            let _ = file.set_size(size_before);
+            return Err(error);
+        }
         let mut file = BlockFile::new(file, config.direct_io, filled);
         // Behind what is known to be of worth, there may be more that was acknowledged.
         file.zeroed = size;
