@@ -1,9 +1,9 @@
 #!/bin/sh
-# Has programs that call pg_basebackup do their work with ours in its place: Barman makes backups in
-# several forms and recovers them, and a server started from each must hold the rows; repmgr clones a
-# standby, promotes it, and clones the old primary from it.
+# Has programs that call pg_basebackup and pg_receivewal do their work with ours in their place: Barman
+# receives WAL, makes backups in several forms and recovers them, and a server started from each must hold
+# the rows; repmgr clones a standby, promotes it, and clones the old primary from it.
 #
-#     tests/callers.sh [PROGRAM]          # default: a release build; the original must pass as well
+#     tests/callers.sh [PROGRAM]          # default: a release build
 #
 # Wants Barman, repmgr and PostgreSQL 15 of Debian, and installs them if this runs as root and there is
 # apt-get. Where they are missing it says that it is skipped, or fails when CI is set.
@@ -40,8 +40,10 @@ program=$(realpath "${1:-target/release/pgsiphon}")
 work=$(mktemp -d "${TMPDIR:-/tmp}/pgsiphon-callers.XXXXXX")
 mkdir "$work/bin" "$work/elsewhere" "$work/barman"
 ln -s "$bin"/* "$work/bin"
-rm "$work/bin/pg_basebackup"
-cp "$program" "$work/bin/pg_basebackup"
+for original in pg_basebackup pg_receivewal; do
+    rm "$work/bin/$original"
+    cp "$program" "$work/bin/$original"
+done
 : >"$work/log"
 as_user=
 if [ "$(id -u)" = 0 ]; then
