@@ -18,12 +18,12 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use pgsiphon::net::connect;
-use pgsiphon::net::conninfo::{ConnectOptions, ConnectionArguments, Environment};
 use pgsiphon::protocol::command::BaseBackup;
 use pgsiphon::protocol::{BackupEvent, BaseBackupStream, ManifestExpected};
 
-type AnyError = Box<dyn std::error::Error>;
+use support::{AnyError, median};
+
+mod support;
 
 /// What to compare.
 #[derive(Parser)]
@@ -86,7 +86,7 @@ fn measure(options: &Options) -> Result<(), AnyError> {
             "round {round}: thrown away {floor:.2} s, pgsiphon {ours:.2} s, original {original:.2} s"
         );
     }
-    let [floor, ours, original] = seconds.each_mut().map(|list| median(list));
+    let [floor, ours, original] = seconds.map(median);
     println!("{:.2} GB in plain format, medians of {} rounds", size as f64 / 1e9, options.rounds);
     for (name, time) in [("thrown away", floor), ("pgsiphon", ours), ("original", original)] {
         println!("  {name:<12} {time:6.2} s  {:5.0} MB/s", size as f64 / 1e6 / time);
@@ -97,11 +97,6 @@ fn measure(options: &Options) -> Result<(), AnyError> {
         floor / ours
     );
     Ok(())
-}
-
-fn median(seconds: &mut [f64]) -> f64 {
-    seconds.sort_by(f64::total_cmp);
-    seconds.get(seconds.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// Runs a program into a directory of its own.
@@ -133,13 +128,7 @@ fn throw_away(server: &str) -> Result<Floor, AnyError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let started = Instant::now();
-        let arguments = ConnectionArguments {
-            connection_string: Some(server.to_owned()),
-            ..ConnectionArguments::default()
-        };
-        let environment = Environment::from_process();
-        let options = ConnectOptions::resolve(&arguments, "end_to_end", &environment)?;
-        let mut connection = connect(&options, &mut Vec::new()).await?;
+        let mut connection = support::open(server).await?;
         let version = connection.session().server_version;
         // The same work for the server as in the real backups, manifest included.
         let command = BaseBackup {
