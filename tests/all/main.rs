@@ -28,7 +28,15 @@ mod kills;
 mod layers;
 mod memory;
 mod power;
+mod receive_compressed;
+mod receive_feedback;
+mod receive_positions;
+mod receive_recovery;
+mod receive_restarts;
+mod receive_slots;
 mod receive_start;
+mod receive_streams;
+mod receive_timelines;
 mod receivewal_command_line;
 #[path = "../../protocol-fixtures/recording/mod.rs"]
 mod recording;

@@ -7,6 +7,7 @@ use std::os::unix::fs::symlink;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
@@ -177,19 +178,42 @@ impl Client {
     pub fn start(mut self) -> Running {
         let what = format!("{:?}", self.command);
         let mut child = self.command.spawn().unwrap_or_else(|error| panic!("{what}: {error}"));
-        let stdout = child.stdout.take().map(read_beside);
-        let stderr = child.stderr.take().map(read_beside);
+        let stdout = child.stdout.take().map(Heard::from);
+        let stderr = child.stderr.take().map(Heard::from).expect("nobody sends it elsewhere");
         Running { what, child, stdout, stderr, started: Instant::now(), _disguise: self.disguise }
     }
 }
 
-/// Reads a pipe to its end on a thread, so that the program never waits for us.
-fn read_beside(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
-    thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let _ = pipe.read_to_end(&mut bytes);
-        bytes
-    })
+/// What a program writes to a pipe, read on a thread, so that the program never waits for us.
+#[derive(Debug)]
+struct Heard {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Heard {
+    fn from(mut pipe: impl Read + Send + 'static) -> Self {
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&bytes);
+        let reader = thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(count @ 1..) = pipe.read(&mut buffer) {
+                heard.lock().unwrap().extend_from_slice(&buffer[..count]);
+            }
+        });
+        Heard { bytes, reader: Some(reader) }
+    }
+
+    /// Returns what came until now.
+    fn so_far(&self) -> String {
+        String::from_utf8_lossy(&self.bytes.lock().unwrap()).into_owned()
+    }
+
+    /// Returns all of it, when the program has ended.
+    fn whole(&mut self) -> Vec<u8> {
+        self.reader.take().map(JoinHandle::join).transpose().unwrap();
+        std::mem::take(&mut self.bytes.lock().unwrap())
+    }
 }
 
 /// A program that runs. It is killed with the value.
@@ -197,8 +221,8 @@ fn read_beside(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
 pub struct Running {
     what: String,
     child: Child,
-    stdout: Option<JoinHandle<Vec<u8>>>,
-    stderr: Option<JoinHandle<Vec<u8>>>,
+    stdout: Option<Heard>,
+    stderr: Heard,
     started: Instant,
     _disguise: Option<Scratch>,
 }
@@ -214,6 +238,11 @@ impl Running {
     pub fn visible_arguments(&self) -> String {
         let bytes = fs::read(format!("/proc/{}/cmdline", self.child.id())).unwrap();
         String::from_utf8_lossy(&bytes).replace('\0', " ")
+    }
+
+    /// Returns what it has said on standard error until now.
+    pub fn said(&self) -> String {
+        self.stderr.so_far()
     }
 
     /// Says whether it has ended.
@@ -247,27 +276,26 @@ impl Running {
             }
             if self.started.elapsed() > PATIENCE {
                 let _ = self.child.kill();
-                panic!("{} hangs; it said: {}", self.what, said(&mut self.stderr));
+                panic!("{} hangs; it said: {}", self.what, self.stderr.so_far());
             }
             thread::sleep(POLL_INTERVAL);
         };
         let took = self.started.elapsed();
-        let stdout = self.stdout.take().map(|reader| reader.join().unwrap()).unwrap_or_default();
-        let stderr = said(&mut self.stderr);
+        let stdout = self.stdout.as_mut().map(Heard::whole).unwrap_or_default();
+        let stderr = String::from_utf8_lossy(&self.stderr.whole()).into_owned();
         Finished { what: std::mem::take(&mut self.what), status, stdout, stderr, took }
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
+        let said = self.said();
+        if thread::panicking() && !said.is_empty() {
+            eprintln!("{} said until then: {said}", self.what);
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn said(stderr: &mut Option<JoinHandle<Vec<u8>>>) -> String {
-    let bytes = stderr.take().map(|reader| reader.join().unwrap()).unwrap_or_default();
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// A program that has ended.

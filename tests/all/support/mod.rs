@@ -9,10 +9,13 @@ pub mod kdc;
 pub mod mount;
 pub mod proxy;
 pub mod random;
+pub mod receive;
 pub mod scratch;
 pub mod server;
+pub mod timelines;
 pub mod tree;
 pub mod verify;
+pub mod wal_files;
 pub mod workload;
 
 use std::io::Write as _;

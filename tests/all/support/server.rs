@@ -266,6 +266,10 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = fs::read_to_string(self.scratch.join("log")).unwrap_or_default();
+            eprintln!("the server's log: {log}");
+        }
         self.end(Signal::QUIT);
     }
 }
