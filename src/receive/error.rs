@@ -1,5 +1,6 @@
 //! Why receiving ended, or begins anew.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::history::HistoryError;
@@ -48,6 +49,22 @@ pub enum ReceiveError {
     /// The local disk failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// The directory cannot be read.
+    #[error(transparent)]
+    Directory(StorageError),
+    /// The directory holds the WAL of another cluster.
+    #[error(
+        "file \"{}\" is from different database system: system identifier is {found}, server has {expected}",
+        file.display()
+    )]
+    OtherCluster {
+        /// The file where receiving would go on.
+        file: PathBuf,
+        /// The identifier in it.
+        found: u64,
+        /// The server's.
+        expected: u64,
+    },
     /// Writing failed, or what came is no sound WAL.
     #[error(transparent)]
     Write(#[from] WalWriteError),
@@ -115,10 +132,21 @@ impl ReceiveError {
     pub fn is_final(&self) -> bool {
         matches!(
             self,
-            ReceiveError::Storage(_)
+            ReceiveError::Directory(_)
+                | ReceiveError::OtherCluster { .. }
+                | ReceiveError::ServerVersion(_)
                 | ReceiveError::History(HistoryError::Diverged(_))
                 | ReceiveError::Write(WalWriteError::Diverged { .. })
         )
+    }
+
+    /// Says whether the server ended the stream, not an accident; then the original tells what is left.
+    pub(super) fn is_from_server(&self) -> bool {
+        match self {
+            ReceiveError::ServerShutDown => true,
+            ReceiveError::Connection(error) => error.server_message().is_some(),
+            _ => false,
+        }
     }
 
     /// Says whether the server no longer has the WAL that was asked for.

@@ -1,5 +1,7 @@
 //! One connection: where to start, and one timeline's stream after the other.
 
+use std::ops::ControlFlow;
+
 use tokio::sync::mpsc;
 
 use super::error::WalLoss;
@@ -7,15 +9,16 @@ use super::history::{self, FetchedHistory};
 use super::holes;
 use super::run::{Memory, ReceiveJob};
 use super::side_files::SideFiles;
-use super::start_point::{self, StartPoint};
-use super::stream::{Farewell, Follower, Interrupt, StreamEnd, StreamPlan};
+use super::start_point::{self, Found, StartPoint};
+use super::stream::{Farewell, FinishedSegments, Follower, Interrupt, StreamEnd, StreamPlan};
 use super::time_index::{CommitTime, TimeIndexWriter};
 use super::{Event, Hole, HoleCause, HolePolicy, ReceiveError, TimeIndex};
 use crate::net::{Cluster, Connection};
-use crate::pg::{Lsn, SegmentNumber, TimelineId};
+use crate::pg::{Lsn, SegmentNumber, TimelineId, WalFileName};
 use crate::protocol::{ProtocolError, Row, command};
-use crate::wal::{RecordSink, WalWriter, WalWriterConfig, wall_clock};
-use crate::walrecord::{RecordKind, WalFormat, WalRecord};
+use crate::storage::read_stored;
+use crate::wal::{RecordSink, Suspended, WalWriter, WalWriterConfig, wall_clock};
+use crate::walrecord::{DamageKind, RecordKind, WalFormat, WalOrigin, WalReader, WalRecord};
 
 /// The oldest release whose WAL is received.
 const MAJOR_MIN: u32 = 13;
@@ -87,7 +90,9 @@ impl<'a> Session<'a> {
         }
         let (directory, observer) = (&self.job.config.directory, self.job.observer);
         let mut report = |event| observer.report(event);
-        if let Some(point) = start_point::find(directory, segment_size, &mut report)? {
+        let found = start_point::find(directory, segment_size, &mut report);
+        if let Some(Found { point, name }) = found.map_err(ReceiveError::Directory)? {
+            self.refuse_other_cluster(name)?;
             return Ok(point);
         }
         let cause = match self.job.config.slot.as_deref() {
@@ -101,6 +106,33 @@ impl<'a> Session<'a> {
         };
         self.record_hole(None, at_server, cause)?;
         Ok(at_server)
+    }
+
+    /// Refuses to go on behind a segment of another cluster.
+    fn refuse_other_cluster(&self, name: WalFileName) -> Result<(), ReceiveError> {
+        let Cluster { segment_size, .. } = self.cluster;
+        let Some(format) = WalFormat::of_server(self.cluster.version) else { return Ok(()) };
+        let mut reader = WalReader::new(WalOrigin {
+            start: name.segment.start(segment_size),
+            timeline: name.timeline,
+            segment_size,
+            format,
+            system_identifier: self.cluster.system_identifier.parse().ok(),
+        });
+        let path = self.job.config.directory.join(name.file_name(segment_size));
+        let mut damage = None;
+        // The first page says it; what else may be wrong there is not looked for.
+        let read = read_stored(&path, name.compression, &mut |bytes| {
+            damage = reader.handle(bytes.get(..8192).unwrap_or(bytes), &mut |_| {}).err();
+            ControlFlow::Break(())
+        });
+        read.map_err(ReceiveError::Directory)?;
+        match damage.map(|damage| damage.kind) {
+            Some(DamageKind::SystemIdentifier { found, expected }) => {
+                Err(ReceiveError::OtherCluster { file: path, found, expected })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Asks where the slot stands; nowhere if it was never used or has lost its WAL.
@@ -234,12 +266,12 @@ impl<'a> Session<'a> {
                 Ok((self, end))
             }
             Err(error) => {
-                drop(follower);
+                let finished = follower.abandon();
                 self.note_if_wal_is_gone(plan.start, &error)?;
                 let Session { job, connection, .. } = self;
                 // The server is not to wait for the disk.
                 drop(connection);
-                Err(give_up(job, writer, error).await)
+                Err(give_up(job, finished, writer, error).await)
             }
         }
     }
@@ -286,7 +318,7 @@ impl<'a> Session<'a> {
 async fn finish(
     job: ReceiveJob<'_>,
     plan: StreamPlan,
-    mut farewell: Farewell<'_>,
+    mut farewell: Farewell<'_, '_>,
     writer: WalWriter,
     end: StreamEnd,
 ) -> Result<(), ReceiveError> {
@@ -306,12 +338,24 @@ async fn finish(
 }
 
 /// Lets the writer finish after a failure, and returns what there is to tell last.
-async fn give_up(job: ReceiveJob<'_>, writer: WalWriter, error: ReceiveError) -> ReceiveError {
+async fn give_up(
+    job: ReceiveJob<'_>,
+    mut finished: FinishedSegments<'_>,
+    writer: WalWriter,
+    error: ReceiveError,
+) -> ReceiveError {
     if let ReceiveError::DiskStalled(_) = error {
         // The writer may take long to finish.
         job.observer.report(Event::DiskStalled);
     }
-    match (writer.finish().await, error) {
+    let progress = writer.progress();
+    let outcome = writer.finish().await;
+    finished.report(*progress.borrow());
+    match (outcome, error) {
+        (Ok(Suspended { not_renamed: Some(name) }), error) if error.is_from_server() => {
+            job.observer.report(Event::NotRenamed { name });
+            error
+        }
         (Ok(_), error) => error,
         (Err(failure), ReceiveError::WriterEnded) => failure.into(),
         (Err(failure), error) => {

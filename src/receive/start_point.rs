@@ -32,6 +32,13 @@ pub(super) struct StartPoint {
     pub timeline: TimelineId,
 }
 
+/// Where receiving goes on, and the file that says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    pub point: StartPoint,
+    pub name: WalFileName,
+}
+
 /// Finds out where receiving goes on; `None` if the directory holds no segment that counts, or only the very
 /// first or the very last of all.
 ///
@@ -43,7 +50,7 @@ pub(super) fn find(
     directory: &Path,
     segment_size: WalSegmentSize,
     report: &mut dyn FnMut(Event),
-) -> Result<Option<StartPoint>, StorageError> {
+) -> Result<Option<Found>, StorageError> {
     let mut names = segment_names(directory, segment_size)?;
     // A file that costs less to check comes before others of the same segment.
     names.sort_unstable_by_key(|name| {
@@ -51,7 +58,8 @@ pub(super) fn find(
     });
     while let Some(name) = names.pop() {
         if counts(directory, name, segment_size, report)? {
-            return Ok(start_behind(name, segment_size));
+            let point = start_behind(name, segment_size);
+            return Ok(point.map(|point| Found { point, name }));
         }
     }
     Ok(None)

@@ -58,10 +58,10 @@ pub(super) enum StreamEnd {
 pub(super) type Interrupt<'a> = Pin<&'a mut dyn Future<Output = ()>>;
 
 /// A stream that is being followed.
-pub(super) struct Follower<'a> {
+pub(super) struct Follower<'a, 'c> {
     job: ReceiveJob<'a>,
     plan: StreamPlan,
-    connection: &'a mut Connection,
+    connection: &'c mut Connection,
     inbox: WalInbox,
     progress: watch::Receiver<WalProgress>,
     side_failures: mpsc::Receiver<String>,
@@ -80,12 +80,12 @@ struct Owed {
     since: Instant,
 }
 
-impl<'a> Follower<'a> {
+impl<'a, 'c> Follower<'a, 'c> {
     /// Asks for the stream.
     pub(super) fn new(
         job: ReceiveJob<'a>,
         plan: StreamPlan,
-        connection: &'a mut Connection,
+        connection: &'c mut Connection,
         inbox: WalInbox,
         progress: watch::Receiver<WalProgress>,
         side_failures: mpsc::Receiver<String>,
@@ -140,8 +140,17 @@ impl<'a> Follower<'a> {
                 received = self.connection.receive() => received.map_err(|e| self.failure(e))?,
                 changed = self.progress.changed() => changed.map_err(|_| ReceiveError::WriterEnded)?,
                 () = interrupt.as_mut() => return Ok(StreamEnd::Interrupted),
-                () = sleep_until(wake_up.into()) => {}
+                () = sleep_until(wake_up.into()) => self.sync_for_status(),
             }
+        }
+    }
+
+    /// Has what is received synced when a status update is due, so that what the server knows to be safe is
+    /// never older than an interval.
+    fn sync_for_status(&mut self) {
+        let is_due = self.stream.poll_timeout().is_some_and(|due| due <= Instant::now());
+        if is_due && self.job.config.flush_reports() == FlushReports::Send {
+            self.inbox.push(vec![WalInput::Sync]);
         }
     }
 
@@ -304,8 +313,13 @@ impl<'a> Follower<'a> {
         Ok(())
     }
 
+    /// Gives the stream up; what was handed over is still written.
+    pub(super) fn abandon(self) -> FinishedSegments<'a> {
+        self.finished
+    }
+
     /// Hands over everything, and returns what is left to do when it is safe.
-    pub(super) fn finish(self) -> Farewell<'a> {
+    pub(super) fn finish(self) -> Farewell<'a, 'c> {
         let Follower { connection, stream, finished, .. } = self;
         Farewell { connection, stream, finished }
     }
@@ -320,13 +334,13 @@ impl<'a> Follower<'a> {
 }
 
 /// What is left to do with a stream when all that came is safe.
-pub(super) struct Farewell<'a> {
-    connection: &'a mut Connection,
+pub(super) struct Farewell<'a, 'c> {
+    connection: &'c mut Connection,
     stream: WalStream,
     finished: FinishedSegments<'a>,
 }
 
-impl Farewell<'_> {
+impl Farewell<'_, '_> {
     /// Reports the last finished segments.
     pub(super) fn report_finished(&mut self, progress: WalProgress) {
         self.finished.report(progress);
@@ -368,7 +382,7 @@ impl Farewell<'_> {
 }
 
 /// The segments that were reported as finished.
-struct FinishedSegments<'a> {
+pub(super) struct FinishedSegments<'a> {
     job: ReceiveJob<'a>,
     plan: StreamPlan,
     /// Up to here.
@@ -376,7 +390,8 @@ struct FinishedSegments<'a> {
 }
 
 impl FinishedSegments<'_> {
-    fn report(&mut self, progress: WalProgress) {
+    /// Reports those that are news.
+    pub(super) fn report(&mut self, progress: WalProgress) {
         let StreamPlan { timeline, segment_size, .. } = self.plan;
         let next = |reported: Lsn| reported.checked_add(segment_size.bytes());
         while let Some(end) = next(self.reported).filter(|end| *end <= progress.finished) {

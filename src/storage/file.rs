@@ -59,6 +59,23 @@ impl NewFile {
         self.file.write_all_at(bytes, offset).context("write to file", &self.path)
     }
 
+    /// Reads bytes from the beginning and writes them where they were.
+    ///
+    /// # Errors
+    /// If there are not so many, or they cannot be written.
+    pub(super) fn write_again(&self, size: u64) -> Result<(), StorageError> {
+        let mut chunk = vec![0; 256 << 10];
+        let mut offset = 0;
+        while offset < size {
+            let length = usize::try_from(size - offset).unwrap_or(usize::MAX).min(chunk.len());
+            let bytes = chunk.get_mut(..length).unwrap_or_default();
+            self.file.read_exact_at(bytes, offset).context("read file", &self.path)?;
+            self.write_at(bytes, offset)?;
+            offset += length as u64;
+        }
+        Ok(())
+    }
+
     /// Cuts the file, or extends it with zeros.
     ///
     /// # Errors

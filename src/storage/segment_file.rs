@@ -164,6 +164,15 @@ impl SegmentFile {
         Ok(())
     }
 
+    /// Writes what the file holds at its beginning once more, as it is, so that the next sync covers it also if an
+    /// earlier one failed: the system takes what a failed sync was to write for written.
+    ///
+    /// # Errors
+    /// If reading or writing fails.
+    pub fn write_again(&self, size: u64) -> Result<(), StorageError> {
+        self.file.file.write_again(size)
+    }
+
     /// Ends the file: what is compressed becomes a whole stream, everything is written. Returns it for syncing
     /// and closing.
     ///

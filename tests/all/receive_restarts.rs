@@ -15,7 +15,8 @@ on_servers!(a_receiver_goes_on_where_it_was_ended: pg13 pg18);
 on_servers!(a_standby_hands_on_what_it_receives: pg13 pg15 pg18);
 
 fn a_server_that_comes_back_is_received_from_again(installation: Installation) {
-    let table: [(fn(&mut Server), &[&str]); 3] = [
+    type End = fn(&mut Server);
+    let table: [(End, &[&str]); 3] = [
         (Server::kill, &[]),
         (Server::kill, &["-S", "wal", "--synchronous"]),
         (Server::stop, &["-S", "wal"]),

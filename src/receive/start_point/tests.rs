@@ -85,7 +85,7 @@ fn search(directory: &Path, segment_size: WalSegmentSize) -> Vec<String> {
         said.push(format!("{name} {size}{}", if is_compressed { " uncompressed" } else { "" }));
     });
     said.push(match found {
-        Ok(Some(StartPoint { at, timeline })) => format!("{at} {timeline}"),
+        Ok(Some(Found { point: StartPoint { at, timeline }, .. })) => format!("{at} {timeline}"),
         Ok(None) => "nothing".to_owned(),
         Err(error) => error.to_string().replace(&*directory.to_string_lossy(), "/wal"),
     });

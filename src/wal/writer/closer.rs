@@ -10,7 +10,7 @@ use crossbeam_channel::{Sender, bounded};
 
 use super::prior::digest;
 use super::progress::Acknowledger;
-use super::segment::Segment;
+use super::segment::{FinishedSegment, Segment};
 use super::{WalWriteError, WalWriterConfig};
 use crate::pg::{CompressionFormat, Digest, TimelineId, WalSegmentSize};
 use crate::storage::{StorageError, durable, read_stored};
@@ -92,7 +92,7 @@ struct Closing {
 impl Closing {
     fn close(&self, segment: Segment) -> Result<(), WalWriteError> {
         let end = segment.end();
-        let (file, final_path) = segment.finish()?;
+        let FinishedSegment { file, final_path, obsolete } = segment.finish()?;
         let path = file.path().to_owned();
         if self.sync != SyncPolicy::Never {
             file.sync_contents()?;
@@ -106,7 +106,11 @@ impl Closing {
             SyncPolicy::Never => durable::rename_unsynced(&path, &final_path),
             SyncPolicy::Segments | SyncPolicy::AtOnce => durable::rename(&path, &final_path),
         };
-        Ok(renamed?)
+        renamed?;
+        match obsolete.map(|path| (fs::remove_file(&path), path)) {
+            Some((Err(error), path)) => Err(StorageError::new("remove file", path, error).into()),
+            Some((Ok(()), _)) | None => Ok(()),
+        }
     }
 
     /// Says whether a file under the final name, if there is one, holds nothing but the beginning of the new one,

@@ -13,7 +13,8 @@ use crate::walrecord::{WalOrigin, WalReader};
 pub(super) struct Prior {
     /// The end of the last whole record. What may follow is of no known worth.
     until: Lsn,
-    expected: Digest,
+    /// What it is compared with; nothing if the log's form is not known.
+    expected: Option<Digest>,
     received: Digester,
 }
 
@@ -34,8 +35,26 @@ impl Prior {
         })?;
         let until = reader.proven();
         let Some(size @ 1..) = until.checked_sub(origin.start) else { return Ok(None) };
-        let expected = digest(path, format, size)?;
+        let expected = Some(digest(path, format, size)?);
         Ok(Some(Prior { until, expected, received: Digester::new(ChecksumAlgorithm::Sha256) }))
+    }
+
+    /// Takes all that can be decompressed for of worth, as records cannot be told.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub(super) fn of_unknown_form(
+        path: &Path,
+        format: CompressionFormat,
+        start: Lsn,
+    ) -> Result<Option<Prior>, StorageError> {
+        let mut until = start;
+        read_stored(path, Some(format), &mut |bytes| {
+            until = until.checked_add(bytes.len() as u64).unwrap_or(until);
+            ControlFlow::Continue(())
+        })?;
+        let received = Digester::new(ChecksumAlgorithm::Sha256);
+        Ok((until > start).then_some(Prior { until, expected: None, received }))
     }
 
     /// Returns the end of what is stored.
@@ -50,7 +69,7 @@ impl Prior {
 
     /// Says whether the same was received that is stored.
     pub(super) fn confirm(self) -> bool {
-        self.received.finish() == self.expected
+        self.expected.is_none_or(|expected| self.received.finish() == expected)
     }
 }
 

@@ -25,6 +25,7 @@ pub(super) struct Segment {
     prior: Option<Prior>,
     /// Whether the file must still be renamed to its partial name, as that one holds what an earlier run stored.
     is_repeating: bool,
+    start: Lsn,
     end: Lsn,
 }
 
@@ -51,6 +52,11 @@ impl Segment {
                 };
                 Prior::find(&partial_path, format, origin)?
             }
+            None if left => match format {
+                Some(format) => Prior::of_unknown_form(&partial_path, format, start)?,
+                // Of a plain file, nothing says how much is in it.
+                None => None,
+            },
             Some(_) | None => None,
         };
         let end = start.checked_add(config.segment_size.bytes()).unwrap_or(Lsn::new(u64::MAX));
@@ -60,7 +66,7 @@ impl Segment {
             None => (opening.plain(start)?, false),
             Some(compression) => opening.compressed(compression)?,
         };
-        Ok(Segment { file, final_path, prior, is_repeating, end })
+        Ok(Segment { file, final_path, prior, is_repeating, start, end })
     }
 
     /// Returns the position behind the segment.
@@ -92,9 +98,14 @@ impl Segment {
             let file = with_suffix(&self.final_path, PARTIAL_SUFFIX).display().to_string();
             return Err(WalWriteError::Diverged { at: until, timeline: config.timeline, file });
         }
-        // A plain file holds them already.
-        if self.is_repeating {
-            self.file.append(known)?;
+        match self.is_repeating {
+            true => self.file.append(known)?,
+            // A plain file holds them already. But who wrote them may have failed to sync them, and a sync that
+            // failed is not tried again unless they are written once more.
+            false if is_last => {
+                self.file.write_again(until.checked_sub(self.start).unwrap_or(0))?
+            }
+            false => {}
         }
         Ok(self.file.append(new)?)
     }
@@ -117,9 +128,11 @@ impl Segment {
         self.file.sync()
     }
 
-    /// Ends the file and returns it with the name that it is to have.
-    pub(super) fn finish(self) -> Result<(NewFile, PathBuf), StorageError> {
-        Ok((self.file.finish()?, self.final_path))
+    /// Ends the file and returns it with the name that it is to have, and what an earlier run left that is of no
+    /// use when it has that name.
+    pub(super) fn finish(self) -> Result<FinishedSegment, StorageError> {
+        let obsolete = self.is_repeating.then(|| with_suffix(&self.final_path, PARTIAL_SUFFIX));
+        Ok(FinishedSegment { file: self.file.finish()?, final_path: self.final_path, obsolete })
     }
 
     /// Ends a segment that is not complete; it keeps its partial name. Returns the file and the name that it does
@@ -138,6 +151,13 @@ impl Segment {
         }
         Ok((file, name))
     }
+}
+
+/// A segment that is written to its end.
+pub(super) struct FinishedSegment {
+    pub(super) file: NewFile,
+    pub(super) final_path: PathBuf,
+    pub(super) obsolete: Option<PathBuf>,
 }
 
 /// What is known when a file is opened.

@@ -139,7 +139,8 @@ fn what_an_earlier_run_stored_is_received_again_and_kept() {
                 let kept = kept.max(size).min(SEGMENT);
                 assert!(stored[..kept] == whole[..kept], "{compression:?} {first} {size}");
             }
-            assert!(!names(directory.path()).iter().any(|name| name.ends_with(".tmp")));
+            // Complete or partial, but never both, and nothing else.
+            assert_eq!(names(directory.path()).len(), 2, "{compression:?} {first}");
         }
     }
 }
