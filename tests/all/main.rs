@@ -36,3 +36,4 @@ mod standby;
 mod tablespaces;
 mod targets;
 mod tls;
+mod walrecord;
