@@ -1,7 +1,10 @@
-//! The stages of the streaming path, one by one: frames, tar, digests, compression.
+//! The stages of the streaming path, one by one: frames, tar, digests, compression, WAL records.
 //!
 //! Run one with `cargo bench --bench components -- tar`; compare with a saved state with
 //! `--save-baseline NAME` and `--baseline NAME`.
+
+#[path = "../src/walrecord/fixture.rs"]
+mod log;
 
 use std::convert::Infallible;
 use std::hint::black_box;
@@ -12,9 +15,10 @@ use bytes::{Bytes, BytesMut};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use pgsiphon::archive::codec::Decoder;
 use pgsiphon::archive::{Member, MemberSink, NewMember, TarParser, padding};
-use pgsiphon::pg::{ChecksumAlgorithm, Compression, Digester};
+use pgsiphon::pg::{ChecksumAlgorithm, Compression, Digester, Lsn, TimelineId, WalSegmentSize};
 use pgsiphon::protocol::{Message, poll_frame};
 use pgsiphon::storage::{TarFile, TarOutput};
+use pgsiphon::walrecord::{WalFormat, WalOrigin, WalReader};
 
 /// What one read of a socket gives.
 const READ_SIZE: usize = 256 << 10;
@@ -206,5 +210,47 @@ fn codecs(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, frames, tar, digests, codecs);
+/// The most WAL that a server puts into one message.
+const WAL_MESSAGE_SIZE: usize = 128 << 10;
+
+/// Several segments of records whose bodies have one size.
+fn wal(body_size: usize) -> Vec<u8> {
+    let mut log = log::WalBuilder::new();
+    let body = rows().split_off(CONTENTS_SIZE - body_size);
+    while log.bytes.len() < CONTENTS_SIZE {
+        log.record(10, 0, &body);
+    }
+    log.bytes
+}
+
+fn wal_records(criterion: &mut Criterion) {
+    let segment_size = WalSegmentSize::from_bytes(log::SEGMENT_SIZE.into()).expect("valid");
+    let origin = WalOrigin {
+        start: Lsn::new(log::START),
+        timeline: TimelineId::FIRST,
+        segment_size,
+        format: WalFormat::of_page_magic(log::PAGE_MAGIC).expect("a known release"),
+        system_identifier: Some(log::SYSTEM_IDENTIFIER),
+    };
+    let mut group = criterion.benchmark_group("wal_records");
+    for (name, body_size) in [("100_bytes", 76), ("page_images", 8192 + 27), ("1_mib", 1 << 20)] {
+        let wal = wal(body_size);
+        group.throughput(Throughput::Bytes(wal.len() as u64));
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                let mut reader = WalReader::new(origin);
+                for message in wal.chunks(WAL_MESSAGE_SIZE) {
+                    let handled = reader.handle(message, &mut |record| {
+                        black_box(record);
+                    });
+                    handled.expect("sound WAL");
+                }
+                assert_eq!(reader.proven(), reader.position());
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, frames, tar, digests, codecs, wal_records);
 criterion_main!(benches);

@@ -46,11 +46,16 @@ pub(super) fn page_offset(position: Lsn) -> usize {
     (position.offset() % PAGE_SIZE as u64) as usize
 }
 
-/// Says whether the byte at a position belongs to a page header; then returns the header's size.
+/// Returns the size of the page header that the byte at a position belongs to, if it does.
 pub(super) fn header_around(position: Lsn, segment_size: WalSegmentSize) -> Option<usize> {
+    let offset = page_offset(position);
+    // Nearly always; the division below is slow.
+    if offset >= LONG_HEADER_SIZE {
+        return None;
+    }
     let begins_segment = position.offset() % segment_size.bytes() < PAGE_SIZE as u64;
     let size = if begins_segment { LONG_HEADER_SIZE } else { SHORT_HEADER_SIZE };
-    (page_offset(position) < size).then_some(size)
+    (offset < size).then_some(size)
 }
 
 /// What stands first on a page.

@@ -78,13 +78,17 @@ impl WalReader {
         self.position
     }
 
-    /// Returns the end of the last record that is complete and proved, as [`WalRecord::end`] has it, but never
-    /// beyond [`Self::position`].
+    /// Returns the position up to which the log is complete and proved, [`Self::position`] at most.
     ///
-    /// It is the origin at first, until the first record. What lies before the first record, the end of one
-    /// that began before the origin, cannot be proved; it counts once it is complete, so that the next byte is a
-    /// record's. Behind a switch record, each zero counts up to the end of the segment. Other bytes there,
-    /// which a crash of the server can leave, are passed over, and do not count before the next record.
+    /// | so far | position |
+    /// |---|---|
+    /// | nothing | the origin |
+    /// | the end of a record that began before the origin | behind it, although it cannot be proved |
+    /// | records | [`WalRecord::end`] of the last one: aligned, before the header of a page |
+    /// | a switch record | the first byte behind it that is not zero, the end of the segment at most |
+    ///
+    /// Behind a switch record, a crash of the server can leave old bytes, which nobody reads. They are
+    /// passed over, and count when the next record is there.
     pub fn proven(&self) -> Lsn {
         self.proven
     }

@@ -46,3 +46,4 @@ mod standby;
 mod tablespaces;
 mod targets;
 mod tls;
+mod walrecord;
