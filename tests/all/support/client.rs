@@ -88,10 +88,14 @@ impl Client {
 
     /// Our program under another program's control, given with the arguments in front of it.
     pub fn under(program: &str, arguments: &[&str]) -> Self {
-        let tool = Tool::Basebackup;
-        let mut client = Client::new(tool, Path::new(program), None);
-        client.command.args(arguments).args([PGSIPHON, tool.command()]);
-        client
+        Client::own(Tool::Basebackup).controlled_by(program, arguments)
+    }
+
+    /// Puts it under another program's control, given with the arguments in front of it.
+    pub fn controlled_by(self, program: &str, arguments: &[&str]) -> Self {
+        let Client { tool, command, disguise } = self;
+        let client = Client::new(tool, Path::new(program), disguise);
+        client.args(arguments).arg(command.get_program()).args(command.get_args())
     }
 
     fn own(tool: Tool) -> Self {

@@ -1,17 +1,21 @@
 //! What tests are made of: servers, clients, a network that fails, and PostgreSQL's own judgement.
 
 pub mod account;
+pub mod acknowledged;
 pub mod authority;
 pub mod client;
 pub mod installation;
 #[cfg(feature = "gssapi")]
 pub mod kdc;
+pub mod link;
 pub mod mount;
 pub mod proxy;
 pub mod random;
 pub mod receive;
 pub mod scratch;
 pub mod server;
+pub mod session;
+pub mod stored;
 pub mod timelines;
 pub mod tree;
 pub mod verify;

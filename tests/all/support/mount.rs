@@ -4,12 +4,17 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use rustix::fs::FallocateFlags;
+
 use super::account::is_root;
 use super::scratch::{Scratch, run};
 use super::skip;
 
 /// The size of a disk in a file; xfs takes no less than 300 MB. What is not written takes no space.
 const DISK_SIZE: u64 = 400 << 20;
+
+/// How little room does not matter.
+const BALLAST_STEP_MIN: u64 = 4096;
 
 /// A file system in memory. It is unmounted with the value.
 #[derive(Debug)]
@@ -34,7 +39,12 @@ impl Mount {
 
     /// Makes it read-only.
     pub fn make_read_only(&self) {
-        run(Command::new("mount").args(["-o", "remount,ro"]).arg(self.path()));
+        remount(self.path(), "ro");
+    }
+
+    /// Lets it be written again.
+    pub fn make_writable(&self) {
+        remount(self.path(), "rw");
     }
 
     /// Returns where it is.
@@ -46,6 +56,52 @@ impl Mount {
 impl Drop for Mount {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg(self.path()).status();
+    }
+}
+
+fn remount(place: &Path, option: &str) {
+    run(Command::new("mount").arg(format!("-oremount,{option}")).arg(place));
+}
+
+/// Takes the room of a file system but for so many bytes, until the value is dropped.
+#[derive(Debug)]
+pub struct Ballast {
+    path: PathBuf,
+}
+
+impl Ballast {
+    /// Fills the file system of a directory.
+    pub fn but_for(directory: &Path, room: u64) -> Self {
+        let path = directory.join("ballast");
+        let file = File::create(&path).unwrap();
+        // Nobody tells how much may be taken: file systems keep something back for themselves.
+        let (mut size, mut step) = (0, DISK_SIZE);
+        while step >= BALLAST_STEP_MIN {
+            match rustix::fs::fallocate(&file, FallocateFlags::empty(), size, step) {
+                Ok(()) => size += step,
+                Err(_) => step /= 2,
+            }
+        }
+        file.set_len(size - room).unwrap();
+        Ballast { path }
+    }
+}
+
+impl Drop for Ballast {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// A file system that makes everyone wait who writes; it goes on when the value is dropped.
+#[derive(Debug)]
+pub struct Frozen<'a> {
+    disk: &'a Disk,
+}
+
+impl Drop for Frozen<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("fsfreeze").arg("-u").arg(self.disk.path()).status();
     }
 }
 
@@ -82,6 +138,12 @@ impl Disk {
 
     fn mount(&self) {
         run(Command::new("mount").args(["-o", "loop"]).arg(self.image()).arg(self.path()));
+    }
+
+    /// Stops it, as a disk does that stalls.
+    pub fn freeze(&self) -> Frozen<'_> {
+        run(Command::new("fsfreeze").arg("-f").arg(self.path()));
+        Frozen { disk: self }
     }
 
     /// Takes the power away: nothing is written any more, and every call fails.

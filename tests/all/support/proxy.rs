@@ -23,6 +23,8 @@ pub enum Fault {
     Cut(u64),
     /// Nothing comes any more behind so many bytes, until [`Proxy::release`].
     Stall(u64),
+    /// The connection breaks when the client says this.
+    HangUpOn(&'static [u8]),
 }
 
 /// A proxy before a server.
@@ -123,14 +125,32 @@ fn accept_all(listener: &UnixListener, shared: &Arc<Shared>) {
         let [to_server, from_client] = [&server, &client].map(|s| s.try_clone().unwrap());
         let shared = Arc::clone(shared);
         // They end with their sockets, at the latest when the proxy is dropped.
-        thread::spawn(move || forward(from_client, to_server));
+        thread::spawn(move || forward(from_client, to_server, fault));
         thread::spawn(move || Relay { shared, fault, passed: 0 }.run(server, client));
     }
 }
 
-fn forward(mut from: UnixStream, mut to: UnixStream) {
-    let _ = io::copy(&mut from, &mut to);
+fn forward(mut from: UnixStream, mut to: UnixStream, fault: Fault) {
+    let _ = match fault {
+        Fault::HangUpOn(text) => forward_up_to(text, &mut from, &mut to),
+        _ => io::copy(&mut from, &mut to).map(|_| ()),
+    };
     let _ = to.shutdown(Shutdown::Both);
+}
+
+/// A client sends its commands one by one, and each of them is short.
+fn forward_up_to(text: &[u8], from: &mut UnixStream, to: &mut UnixStream) -> io::Result<()> {
+    let mut buffer = [0; 8192];
+    loop {
+        let message = match from.read(&mut buffer)? {
+            0 => return Ok(()),
+            count => &buffer[..count],
+        };
+        if message.windows(text.len()).any(|window| window == text) {
+            return Ok(());
+        }
+        to.write_all(message)?;
+    }
 }
 
 /// The way from server to client on one connection.
@@ -156,9 +176,9 @@ impl Relay {
                 0 => return Ok(()),
                 count => count,
             };
-            let chunk = &mut buffer[..count];
+            let mut chunk = &mut buffer[..count];
             match self.fault {
-                Fault::None => {}
+                Fault::None | Fault::HangUpOn(_) => {}
                 Fault::FlipBehind(text) => self.flip_behind(text, chunk),
                 Fault::Cut(after) => {
                     if let Some(before) = self.reaches(after, count) {
@@ -167,13 +187,16 @@ impl Relay {
                     }
                 }
                 Fault::Stall(after) => {
-                    if self.reaches(after, count).is_some() {
+                    if let Some(before) = self.reaches(after, count) {
+                        client.write_all(&chunk[..before])?;
+                        self.passed += before as u64;
                         self.stall();
+                        chunk = &mut chunk[before..];
                     }
                 }
             }
             client.write_all(chunk)?;
-            self.passed += count as u64;
+            self.passed += chunk.len() as u64;
         }
     }
 

@@ -87,3 +87,42 @@ impl Drop for WriteLoad {
         let _ = self.pgbench.wait();
     }
 }
+
+/// Returns a statement that writes at least so many bytes of WAL that look like no others.
+pub fn emit(bytes: usize) -> String {
+    let digests = bytes / 32 + 1;
+    format!(
+        "SELECT pg_logical_emit_message(true, '', string_agg(md5(random()::text), ''))
+         FROM generate_series(1, {digests})"
+    )
+}
+
+/// Writes WAL in the background, evenly, until the value is dropped.
+#[derive(Debug)]
+pub struct Flood {
+    pgbench: Child,
+}
+
+/// Small enough to leave time to others, and frequent enough to look even.
+const FLOOD_RATE: usize = 100;
+
+impl Flood {
+    /// Begins to write so many bytes a second.
+    pub fn start(server: &Server, bytes_per_second: usize) -> Self {
+        let mut command = server.client("pgbench");
+        command.args(["-n", "-c", "2", "-T", "3600", "-f", "-", "postgres"]);
+        command.arg(format!("--rate={FLOOD_RATE}"));
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut pgbench = command.spawn().unwrap();
+        let script = emit(bytes_per_second / FLOOD_RATE);
+        writeln!(pgbench.stdin.take().unwrap(), "{};", script.replace('\n', " ")).unwrap();
+        Flood { pgbench }
+    }
+}
+
+impl Drop for Flood {
+    fn drop(&mut self) {
+        let _ = self.pgbench.kill();
+        let _ = self.pgbench.wait();
+    }
+}
