@@ -63,7 +63,7 @@ fn break_again_and_again(server: &Server, target: &Target<'_>, seed: u64) {
     eprintln!("receiver {seed}: {faults:?}");
     let proxy = Proxy::before(server, &faults);
     let client = target.prepare_through(receiver(), proxy.sockets(), proxy.port());
-    let running = client.args((seed % 2 == 0).then_some("--synchronous")).start();
+    let running = client.args((seed.is_multiple_of(2)).then_some("--synchronous")).start();
     proxy.wait_for_connections(faults.len() + 1);
     target.assert_acknowledged_is_held();
     target.finish(running);
