@@ -11,7 +11,7 @@ use super::Ended;
 /// Creates a queue for items of at most `weight_max` together; one heavier item alone is let in too.
 pub fn inbox<T>(weight_max: usize) -> (InboxSender<T>, InboxReceiver<T>) {
     let shared = Arc::new(Shared {
-        state: Mutex::new(State { items: VecDeque::new(), weight: 0, taken: 0, is_closed: false }),
+        state: Mutex::new(State { items: VecDeque::new(), weight: 0, is_closed: false }),
         weight_max,
         filled: Condvar::new(),
         emptied: Notify::new(),
@@ -31,8 +31,6 @@ struct Shared<T> {
 struct State<T> {
     items: VecDeque<T>,
     weight: usize,
-    /// How often the reader has taken something.
-    taken: u64,
     /// One of both sides is gone.
     is_closed: bool,
 }
@@ -86,11 +84,6 @@ impl<T> InboxSender<T> {
         drop(state);
         self.0.filled.notify_one();
     }
-
-    /// Returns how often the reader has taken something: whether it gets on.
-    pub fn taken(&self) -> u64 {
-        self.0.lock().taken
-    }
 }
 
 impl<T> Drop for InboxSender<T> {
@@ -134,7 +127,6 @@ impl<T> InboxReceiver<T> {
                 };
         }
         state.weight = 0;
-        state.taken += 1;
         let items = std::mem::take(&mut state.items);
         drop(state);
         self.0.emptied.notify_waiters();
@@ -186,7 +178,6 @@ mod tests {
                 receiver
             });
             sender.room().await.unwrap();
-            assert_eq!(sender.taken(), 1);
             drop(reader.join().unwrap());
             assert_eq!(sender.room().await, Err(Ended));
         });

@@ -156,12 +156,20 @@ impl ReceiveError {
         else {
             return None;
         };
-        match source.server_message()?.code.as_str() {
-            "58P01" => Some(WalLoss::Removed),
-            "55000" => Some(WalLoss::SlotInvalidated),
+        let error = source.server_message()?;
+        match error.code.as_str() {
+            // Other files can be missing too; in every language, this message names a segment.
+            "58P01" if names_a_segment(&error.message) => Some(WalLoss::Removed),
+            // A slot of another kind is refused with the same code, without a detail.
+            "55000" if error.detail.is_some() => Some(WalLoss::SlotInvalidated),
             _ => None,
         }
     }
+}
+
+fn names_a_segment(message: &str) -> bool {
+    let is_segment = |word: &str| word.len() == 24 && word.bytes().all(|b| b.is_ascii_hexdigit());
+    message.split(|c: char| !c.is_ascii_alphanumeric()).any(is_segment)
 }
 
 fn what_failed(error: &ConnectionError) -> &'static str {

@@ -33,6 +33,10 @@ pub(super) struct Memory {
     pub(super) last_stream: Option<(TimelineId, Lsn)>,
     /// Whether anything was written since the last failure.
     pub(super) has_streamed: bool,
+    /// The highest position that was written.
+    pub(super) written_max: Lsn,
+    /// Whether the user or the end position has ended the last stream.
+    pub(super) is_over: bool,
     /// WAL from here on is gone from the server, and receiving is to go on elsewhere.
     pub(super) skip_from: Option<Lsn>,
     /// The position from which on WAL was found to be gone.
@@ -60,7 +64,7 @@ pub async fn run(
         let Err(error) = attempt(job, &mut memory, connection.take(), &mut interrupt).await else {
             return Ok(());
         };
-        if error.is_final() {
+        if error.is_final() || memory.is_over {
             return Err(error);
         }
         if std::mem::take(&mut memory.has_streamed) {

@@ -1,8 +1,10 @@
 //! One connection: where to start, and one timeline's stream after the other.
 
 use std::ops::ControlFlow;
+use std::pin::pin;
 
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::error::WalLoss;
 use super::history::{self, FetchedHistory};
@@ -10,7 +12,9 @@ use super::holes;
 use super::run::{Memory, ReceiveJob};
 use super::side_files::SideFiles;
 use super::start_point::{self, Found, StartPoint};
-use super::stream::{Farewell, FinishedSegments, Follower, Interrupt, StreamEnd, StreamPlan};
+use super::stream::{
+    Farewell, FinishedSegments, Follower, Interrupt, STALL_MAX, StreamEnd, StreamPlan,
+};
 use super::time_index::{CommitTime, TimeIndexWriter};
 use super::{Event, Hole, HoleCause, HolePolicy, ReceiveError, TimeIndex};
 use crate::net::{Cluster, Connection};
@@ -60,13 +64,20 @@ impl<'a> Session<'a> {
 
     /// Streams until the user or the end position ends it.
     pub(super) async fn run(mut self, interrupt: &mut Interrupt<'_>) -> Result<(), ReceiveError> {
-        let StartPoint { at, timeline } = self.start_point().await?;
+        let found = tokio::select! {
+            found = self.start_point() => found?,
+            () = interrupt.as_mut() => return Ok(()),
+        };
+        let StartPoint { at, timeline } = found;
         let segment_size = self.cluster.segment_size;
         let start = SegmentNumber::containing(at, segment_size).start(segment_size);
         self.job.observer.report(Event::Starting { at: start, timeline });
         let mut plan = StreamPlan { start, timeline, segment_size };
         loop {
-            self.fetch_history(plan.timeline).await?;
+            tokio::select! {
+                fetched = self.fetch_history(plan.timeline) => fetched?,
+                () = interrupt.as_mut() => return Ok(()),
+            }
             if self.job.config.end.is_some_and(|end| end < plan.start) {
                 report_end(self.job, plan, StreamEnd::Reached(plan.start));
                 return Ok(());
@@ -256,18 +267,23 @@ impl<'a> Session<'a> {
         let mut follower =
             Follower::new(self.job, plan, &mut self.connection, inbox, writer.progress(), failed);
         let outcome = follower.follow(interrupt).await;
-        self.memory.last_stream = Some((plan.timeline, follower.received()));
-        // What only arrived is no success: with a full disk, each attempt gets so far.
-        self.memory.has_streamed |= writer.progress().borrow().written > plan.start;
+        let received = follower.received();
+        self.memory.last_stream = Some((plan.timeline, received));
+        // What only arrived, or was there before, is no success: with a full disk, each attempt gets so far.
+        let written = writer.progress().borrow().written;
+        self.memory.has_streamed |= written > self.memory.written_max.max(plan.start);
+        self.memory.written_max = self.memory.written_max.max(written);
         match outcome {
             Ok(end) => {
-                let farewell = follower.finish();
-                finish(self.job, plan, farewell, writer, end).await?;
+                // Whatever happens now, nobody wants another stream.
+                self.memory.is_over = !matches!(end, StreamEnd::Timeline { .. });
+                let (farewell, finished) = follower.finish();
+                finish(self.job, plan, farewell, finished, writer, end).await?;
                 Ok((self, end))
             }
             Err(error) => {
                 let finished = follower.abandon();
-                self.note_if_wal_is_gone(plan.start, &error)?;
+                self.note_if_wal_is_gone(received, &error)?;
                 let Session { job, connection, .. } = self;
                 // The server is not to wait for the disk.
                 drop(connection);
@@ -318,23 +334,43 @@ impl<'a> Session<'a> {
 async fn finish(
     job: ReceiveJob<'_>,
     plan: StreamPlan,
-    mut farewell: Farewell<'_, '_>,
+    farewell: Farewell<'_>,
+    mut finished: FinishedSegments<'_>,
     writer: WalWriter,
     end: StreamEnd,
 ) -> Result<(), ReceiveError> {
     let progress = writer.progress();
-    let suspended = writer.finish().await?;
+    let is_last = !matches!(end, StreamEnd::Timeline { .. });
+    let mut farewell = Some(farewell);
+    let mut finishing = pin!(writer.finish());
+    let outcome = match timeout(STALL_MAX, finishing.as_mut()).await {
+        Ok(outcome) => outcome,
+        Err(_) => {
+            // The server is not to wait for the disk any longer.
+            if let Some(farewell) = farewell.take_if(|_| is_last) {
+                let so_far = *progress.borrow();
+                farewell.stop(so_far).await;
+            }
+            finishing.await
+        }
+    };
+    let suspended = outcome?;
     let progress = *progress.borrow();
-    farewell.report_finished(progress);
+    finished.report(progress);
     report_end(job, plan, end);
     if let Some(name) = suspended.not_renamed {
         job.observer.report(Event::NotRenamed { name });
     }
-    match end {
-        StreamEnd::Reached(_) | StreamEnd::Interrupted => farewell.stop(progress).await,
-        StreamEnd::Timeline { next, start } => farewell.check_next(next, start)?,
+    match (farewell, end) {
+        (Some(farewell), StreamEnd::Timeline { next, start }) => {
+            farewell.check_next(plan.timeline, next, start)
+        }
+        (Some(farewell), StreamEnd::Reached(_) | StreamEnd::Interrupted) => {
+            farewell.stop(progress).await;
+            Ok(())
+        }
+        (None, _) => Ok(()),
     }
-    Ok(())
 }
 
 /// Lets the writer finish after a failure, and returns what there is to tell last.

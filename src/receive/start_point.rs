@@ -58,6 +58,7 @@ pub(super) fn find(
     });
     while let Some(name) = names.pop() {
         if counts(directory, name, segment_size, report)? {
+            let name = first_unfinished(&names, name, segment_size);
             let point = start_behind(name, segment_size);
             return Ok(point.map(|point| Found { point, name }));
         }
@@ -78,6 +79,31 @@ fn segment_names(
         names.extend(WalFileName::parse(entry.file_name().as_bytes(), segment_size));
     }
     Ok(names)
+}
+
+/// Returns the first of the partial segments that end with this one. A receiver of ours begins a segment while the
+/// one before it is still being brought to stable storage; if it dies then, both are partial. The original never
+/// leaves that, and would go on with the last one.
+fn first_unfinished(
+    names: &[WalFileName],
+    last: WalFileName,
+    segment_size: WalSegmentSize,
+) -> WalFileName {
+    let mut first = last;
+    if !last.is_partial {
+        return first;
+    }
+    // From the highest to the lowest; of one segment, complete files come first.
+    for name in names.iter().rev().filter(|name| name.timeline == last.timeline) {
+        let is_before = name.segment.next(segment_size) == Some(first.segment);
+        match (is_before, name.is_partial) {
+            (true, true) => first = *name,
+            (true, false) => break,
+            (false, _) if name.segment == first.segment && !name.is_partial => break,
+            (false, _) => {}
+        }
+    }
+    first
 }
 
 /// Returns where to go on if this is the highest segment.

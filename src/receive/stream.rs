@@ -18,7 +18,7 @@ use crate::wal::{WalInbox, WalInput, WalProgress, wall_clock};
 /// How long the disk may owe what somebody waits for. Then the connection is given up, so that a server that wants
 /// to shut down, or a connection that could be used elsewhere, does not wait for our disk. What was
 /// received and not acknowledged comes again.
-const STALL_MAX: Duration = Duration::from_secs(5);
+pub(super) const STALL_MAX: Duration = Duration::from_secs(5);
 
 /// How often the server hears of us while the writer takes no more: several times within the shortest
 /// `wal_sender_timeout` that makes sense.
@@ -68,16 +68,35 @@ pub(super) struct Follower<'a, 'c> {
     stream: WalStream,
     /// What was reported last, or would have been.
     flushed: Lsn,
-    /// What the server asked for and the disk owes.
-    owed: Option<Owed>,
+    /// The position that the server wants to see acknowledged, and the disk owes.
+    owed: Option<Lsn>,
+    /// How long the disk has done nothing while somebody waits for it.
+    patience: Patience,
     finished: FinishedSegments<'a>,
 }
 
-/// A position that the server wants to see acknowledged.
+/// Waits for a writer as long as it gets on, however slowly.
 #[derive(Clone, Copy, Debug)]
-struct Owed {
-    position: Lsn,
+struct Patience {
+    heartbeat: u64,
     since: Instant,
+}
+
+impl Patience {
+    fn begin(inbox: &WalInbox) -> Self {
+        Patience { heartbeat: inbox.heartbeat(), since: Instant::now() }
+    }
+
+    /// Gives up when nothing was done for too long.
+    fn check(&mut self, inbox: &WalInbox) -> Result<(), ReceiveError> {
+        if self.heartbeat != inbox.heartbeat() {
+            *self = Patience::begin(inbox);
+        }
+        match self.since.elapsed() > STALL_MAX {
+            true => Err(ReceiveError::DiskStalled(STALL_MAX)),
+            false => Ok(()),
+        }
+    }
 }
 
 impl<'a, 'c> Follower<'a, 'c> {
@@ -98,6 +117,7 @@ impl<'a, 'c> Follower<'a, 'c> {
         // What lies before is not ours to receive; the original says the same.
         stream.handle_written(plan.start);
         let finished = FinishedSegments { job, plan, reported: plan.start };
+        let patience = Patience::begin(&inbox);
         Follower {
             job,
             plan,
@@ -108,6 +128,7 @@ impl<'a, 'c> Follower<'a, 'c> {
             stream,
             flushed: Lsn::INVALID,
             owed: None,
+            patience,
             finished,
         }
     }
@@ -130,10 +151,10 @@ impl<'a, 'c> Follower<'a, 'c> {
             if let Some(end) = self.drain().await? {
                 return Ok(end);
             }
-            self.take_note();
+            self.take_note()?;
             self.send_status().await?;
-            if self.owed.is_some_and(|owed| owed.since.elapsed() > STALL_MAX) {
-                return Err(ReceiveError::DiskStalled(STALL_MAX));
+            if self.owed.is_some() {
+                self.patience.check(&self.inbox)?;
             }
             let wake_up = self.wake_up();
             tokio::select! {
@@ -156,7 +177,7 @@ impl<'a, 'c> Follower<'a, 'c> {
 
     /// Returns when to look again even if nothing happens.
     fn wake_up(&self) -> Instant {
-        let owed = self.owed.map(|owed| owed.since + STALL_MAX);
+        let owed = self.owed.map(|_| Instant::now() + BLOCKED_STATUS_INTERVAL);
         let status = self.stream.poll_timeout();
         // Far enough away to be no load, for when nothing is due at all.
         let idle = Instant::now() + Duration::from_secs(3600);
@@ -184,6 +205,9 @@ impl<'a, 'c> Follower<'a, 'c> {
                     let end = self.end_within(start, bytes.len());
                     if let Some((size, _)) = end {
                         bytes.truncate(size);
+                    }
+                    if bytes.is_empty() {
+                        continue;
                     }
                     batch.push(WalInput::Data { start, bytes, is_latest: self.has_latest() });
                     if let Some((_, at)) = end {
@@ -224,14 +248,15 @@ impl<'a, 'c> Follower<'a, 'c> {
         self.stream.server().is_none_or(|server| server.end <= self.stream.received())
     }
 
-    /// Notes that the server wants to see everything so far acknowledged; says whether that needs a sync.
+    /// Notes that the server wants to see everything so far acknowledged; says whether the writer must hear of it.
     fn owe(&mut self) -> bool {
         let position = self.stream.received();
-        if position == self.plan.start || self.is_paid(position) {
+        if self.owed.is_some() || position == self.plan.start || self.is_paid(position) {
             return false;
         }
-        self.owed.get_or_insert(Owed { position, since: Instant::now() });
-        self.job.config.flush_reports() == FlushReports::Send
+        self.owed = Some(position);
+        self.patience = Patience::begin(&self.inbox);
+        true
     }
 
     /// Says whether a position is acknowledged as far as it ever will be.
@@ -244,7 +269,10 @@ impl<'a, 'c> Follower<'a, 'c> {
     }
 
     /// Takes note of the writer's progress.
-    fn take_note(&mut self) {
+    ///
+    /// # Errors
+    /// If it has failed.
+    fn take_note(&mut self) -> Result<(), ReceiveError> {
         let before = self.flushed;
         let progress = *self.progress.borrow_and_update();
         self.flushed = progress.flushed;
@@ -254,7 +282,7 @@ impl<'a, 'c> Follower<'a, 'c> {
             self.stream.handle_news();
         }
         self.finished.report(progress);
-        if self.owed.is_some_and(|owed| self.is_paid(owed.position)) {
+        if self.owed.is_some_and(|position| self.is_paid(position)) {
             self.owed = None;
             self.stream.handle_news();
         }
@@ -262,6 +290,7 @@ impl<'a, 'c> Follower<'a, 'c> {
         while let Ok(reason) = self.side_failures.try_recv() {
             self.job.observer.report(Event::SideFileFailed { reason });
         }
+        if progress.has_failed { Err(ReceiveError::WriterEnded) } else { Ok(()) }
     }
 
     fn status(&self, progress: WalProgress) -> ReceiveStatus {
@@ -282,20 +311,16 @@ impl<'a, 'c> Follower<'a, 'c> {
 
     /// Waits until the writer takes more. Meanwhile the server keeps hearing of us.
     async fn wait_for_room(&mut self) -> Result<(), ReceiveError> {
-        let (mut taken, mut since) = (self.inbox.taken(), Instant::now());
+        self.patience = Patience::begin(&self.inbox);
         loop {
             tokio::select! {
                 room = self.inbox.room() => return room.map_err(|Ended| ReceiveError::WriterEnded),
                 () = sleep(BLOCKED_STATUS_INTERVAL) => {}
             }
-            self.take_note();
+            self.take_note()?;
             self.stream.handle_news();
             self.send_status().await?;
-            if self.inbox.taken() != taken {
-                (taken, since) = (self.inbox.taken(), Instant::now());
-            } else if since.elapsed() > STALL_MAX {
-                return Err(ReceiveError::DiskStalled(STALL_MAX));
-            }
+            self.patience.check(&self.inbox)?;
         }
     }
 
@@ -319,9 +344,9 @@ impl<'a, 'c> Follower<'a, 'c> {
     }
 
     /// Hands over everything, and returns what is left to do when it is safe.
-    pub(super) fn finish(self) -> Farewell<'a, 'c> {
+    pub(super) fn finish(self) -> (Farewell<'c>, FinishedSegments<'a>) {
         let Follower { connection, stream, finished, .. } = self;
-        Farewell { connection, stream, finished }
+        (Farewell { connection, stream }, finished)
     }
 
     /// Says of an error whether it is the answer to the command.
@@ -334,21 +359,20 @@ impl<'a, 'c> Follower<'a, 'c> {
 }
 
 /// What is left to do with a stream when all that came is safe.
-pub(super) struct Farewell<'a, 'c> {
+pub(super) struct Farewell<'c> {
     connection: &'c mut Connection,
     stream: WalStream,
-    finished: FinishedSegments<'a>,
 }
 
-impl Farewell<'_, '_> {
-    /// Reports the last finished segments.
-    pub(super) fn report_finished(&mut self, progress: WalProgress) {
-        self.finished.report(progress);
-    }
-
+impl Farewell<'_> {
     /// Makes sure that a timeline can follow as the server says.
-    pub(super) fn check_next(&self, next: TimelineId, start: Lsn) -> Result<(), ReceiveError> {
-        let (timeline, at) = (self.finished.plan.timeline, self.stream.received());
+    pub(super) fn check_next(
+        &self,
+        timeline: TimelineId,
+        next: TimelineId,
+        start: Lsn,
+    ) -> Result<(), ReceiveError> {
+        let at = self.stream.received();
         if next <= timeline {
             return Err(ReceiveError::TimelineBackwards { timeline, next });
         }
@@ -361,6 +385,9 @@ impl Farewell<'_, '_> {
     /// Ends the stream in good order, with a last word of what is safe; a server that does not play along
     /// is left to itself.
     pub(super) async fn stop(mut self, progress: WalProgress) {
+        if !self.stream.has_started() {
+            return;
+        }
         self.stream.handle_written(progress.written);
         self.stream.handle_flushed(progress.flushed);
         self.stream.handle_stop();

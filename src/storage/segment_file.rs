@@ -14,8 +14,8 @@ use super::error::IoContext as _;
 use super::{DirectIo, NewFile, StorageError, durable};
 use crate::pg::Compression;
 
-/// How much is filled with zeros at once: an ordinary WAL segment, in some milliseconds.
-const ZEROS_AHEAD: u64 = 16 << 20;
+/// How much is filled with zeros at once, so that nobody waits long for it.
+const ZEROS_AHEAD: u64 = 1 << 20;
 
 /// How such files are made.
 #[derive(Clone, Copy, Debug)]
@@ -123,11 +123,19 @@ impl SegmentFile {
         }
     }
 
+    /// Writes everything that was appended, so that others can read it, but for what a compressor holds.
+    ///
+    /// # Errors
+    /// If writing fails.
+    pub fn write_out(&mut self) -> Result<(), StorageError> {
+        self.file.write_out()
+    }
+
     /// Writes everything that was appended, so that others can read it.
     ///
     /// # Errors
     /// If compressing or writing fails.
-    pub fn write_out(&mut self) -> Result<(), StorageError> {
+    pub fn flush(&mut self) -> Result<(), StorageError> {
         let SegmentFile { file, compressor, .. } = self;
         if let Some(compressor) = compressor {
             compressor.flush(&mut |compressed| file.append(compressed))?;
@@ -155,7 +163,7 @@ impl SegmentFile {
     /// # Errors
     /// If writing or a sync fails. What was synced before is safe all the same.
     pub fn sync(&mut self) -> Result<(), StorageError> {
-        self.write_out()?;
+        self.flush()?;
         self.file.file.sync_contents()?;
         if !self.name_is_durable {
             durable::sync_directory(durable::parent(self.path()))?;

@@ -43,7 +43,9 @@ impl Closer {
         let work = move || {
             for segment in segments {
                 let end = segment.end();
-                closing.close(segment)?;
+                // Who waits for this segment must not wait until the next one is full.
+                closing.close(segment).inspect_err(|_| acknowledger.failed())?;
+                acknowledger.heartbeat().beat();
                 acknowledger.closed(end);
             }
             Ok(())

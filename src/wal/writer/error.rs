@@ -25,6 +25,16 @@ pub enum WalWriteError {
         /// The file with the other contents.
         file: String,
     },
+    /// What an earlier run left is no segment of this cluster.
+    #[error("write-ahead log file \"{file}\" has {found} bytes, should be 0 or {size}")]
+    TooLarge {
+        /// The file.
+        file: String,
+        /// Its size.
+        found: u64,
+        /// The size of a segment.
+        size: u64,
+    },
     /// No second thread.
     #[error("could not create thread: {}", crate::pg::OsError(.0))]
     Thread(std::io::Error),

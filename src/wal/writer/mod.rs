@@ -28,8 +28,8 @@ use crate::storage::DirectIo;
 use crate::walrecord::{WalFormat, WalRecord};
 
 pub use error::WalWriteError;
-use progress::Acknowledger;
 pub use progress::WalProgress;
+use progress::{Acknowledger, Heartbeat};
 use thread::WriterThread;
 
 /// Received bytes that wait for the writer at most. Enough for what a fast server sends during a slow sync
@@ -82,7 +82,10 @@ pub type RecordSink = Box<dyn FnMut(&WalRecord) + Send>;
 
 /// The way to the writer of one timeline's stream. Dropping it lets the writer finish.
 #[derive(Debug)]
-pub struct WalInbox(InboxSender<WalInput>);
+pub struct WalInbox {
+    queue: InboxSender<WalInput>,
+    heartbeat: Heartbeat,
+}
 
 impl WalInbox {
     /// Waits until there is room for more. Cancellation safe.
@@ -90,18 +93,18 @@ impl WalInbox {
     /// # Errors
     /// [`Ended`] if writing failed; [`WalWriter::finish`] tells why.
     pub async fn room(&self) -> Result<(), Ended> {
-        self.0.room().await
+        self.queue.room().await
     }
 
-    /// Hands input over, which is as heavy as its bytes.
+    /// Hands input over, which is as heavy as the memory that it takes.
     pub fn push(&self, input: Vec<WalInput>) {
         let weight = input.iter().map(WalInput::weight).sum();
-        self.0.push(input, weight);
+        self.queue.push(input, weight);
     }
 
-    /// Returns how often the writer has taken input: whether it gets on.
-    pub fn taken(&self) -> u64 {
-        self.0.taken()
+    /// Returns a number that changes as long as the writer gets on, however slowly.
+    pub fn heartbeat(&self) -> u64 {
+        self.heartbeat.count()
     }
 }
 
@@ -130,10 +133,11 @@ impl WalWriter {
     ) -> std::io::Result<(WalInbox, Self)> {
         let (sender, receiver) = inbox(INBOX_BYTES_MAX);
         let (acknowledger, progress) = Acknowledger::new(config.start);
+        let heartbeat = acknowledger.heartbeat().clone();
         let worker = Worker::spawn("wal-writer", 1, move |_| {
             WriterThread::new(config, receiver, acknowledger, on_record)?.run()
         })?;
-        Ok((WalInbox(sender), WalWriter { worker, progress }))
+        Ok((WalInbox { queue: sender, heartbeat }, WalWriter { worker, progress }))
     }
 
     /// Returns how far the writer is, and hears of changes.
@@ -153,8 +157,8 @@ impl WalWriter {
 impl WalInput {
     fn weight(&self) -> usize {
         match self {
-            WalInput::Data { bytes, .. } => bytes.len(),
-            WalInput::Sync => 0,
+            WalInput::Data { bytes, .. } => size_of::<Self>() + bytes.len(),
+            WalInput::Sync => size_of::<Self>(),
         }
     }
 }

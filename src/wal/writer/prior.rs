@@ -3,9 +3,13 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use super::progress::Heartbeat;
 use crate::pg::{ChecksumAlgorithm, CompressionFormat, Digest, Digester, Lsn};
 use crate::storage::{StorageError, read_stored};
-use crate::walrecord::{WalOrigin, WalReader};
+use crate::walrecord::{RecordKind, WalOrigin, WalReader, WalRecord};
+
+/// The size of a switch record, which is a header and nothing else.
+const SWITCH_RECORD_SIZE: u64 = 24;
 
 /// Records that an earlier run stored, and may have acknowledged. They are received once more, compared, and
 /// never overwritten by anything else.
@@ -27,13 +31,24 @@ impl Prior {
         path: &Path,
         format: Option<CompressionFormat>,
         origin: WalOrigin,
+        heartbeat: &Heartbeat,
     ) -> Result<Option<Prior>, StorageError> {
         let mut reader = WalReader::new(origin);
-        read_stored(path, format, &mut |bytes| match reader.handle(bytes, &mut |_| {}) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(_) => ControlFlow::Break(()),
+        let mut switch_end = None;
+        let mut on_record = |record: WalRecord| {
+            // What follows it in its segment says nothing, and a server that crashed may send something else.
+            if record.kind == RecordKind::Switch {
+                switch_end = record.start.checked_add(SWITCH_RECORD_SIZE);
+            }
+        };
+        read_stored(path, format, &mut |bytes| {
+            heartbeat.beat();
+            match reader.handle(bytes, &mut on_record) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(_) => ControlFlow::Break(()),
+            }
         })?;
-        let until = reader.proven();
+        let until = switch_end.unwrap_or_else(|| reader.proven());
         let Some(size @ 1..) = until.checked_sub(origin.start) else { return Ok(None) };
         let expected = Some(digest(path, format, size)?);
         Ok(Some(Prior { until, expected, received: Digester::new(ChecksumAlgorithm::Sha256) }))
@@ -47,9 +62,11 @@ impl Prior {
         path: &Path,
         format: CompressionFormat,
         start: Lsn,
+        heartbeat: &Heartbeat,
     ) -> Result<Option<Prior>, StorageError> {
         let mut until = start;
         read_stored(path, Some(format), &mut |bytes| {
+            heartbeat.beat();
             until = until.checked_add(bytes.len() as u64).unwrap_or(until);
             ControlFlow::Continue(())
         })?;

@@ -1,5 +1,6 @@
 //! How far the writer is.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
@@ -11,12 +12,15 @@ use crate::pg::{Lsn, Timestamp};
 pub struct WalProgress {
     /// Everything before this is handed to the operating system.
     pub written: Lsn,
-    /// Everything before this is on stable storage, under a name that a power cut leaves.
+    /// Everything before this is on stable storage, under a name that a power cut leaves; only written with
+    /// [`SyncPolicy::Never`](crate::wal::SyncPolicy).
     pub flushed: Lsn,
     /// Every segment that ends up to here has its final name.
     pub finished: Lsn,
     /// When the newest transaction was committed, by the server's clock.
     pub last_commit: Option<Timestamp>,
+    /// Whether nothing more will be written; [`WalWriter::finish`](super::WalWriter::finish) tells why.
+    pub has_failed: bool,
 }
 
 /// Publishes progress from the threads of a writer, in the order of the log whichever is first.
@@ -24,6 +28,23 @@ pub struct WalProgress {
 pub(super) struct Acknowledger {
     sender: Arc<watch::Sender<WalProgress>>,
     pending: Arc<Mutex<Pending>>,
+    heartbeat: Heartbeat,
+}
+
+/// Shows that a writer gets on, however slowly.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Heartbeat(Arc<AtomicU64>);
+
+impl Heartbeat {
+    /// Shows that something was done.
+    pub(super) fn beat(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Returns how often something was done.
+    pub(super) fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// What waits for older segments.
@@ -39,13 +60,31 @@ impl Acknowledger {
     /// Begins at a position before which nothing is claimed.
     pub(super) fn new(start: Lsn) -> (Self, watch::Receiver<WalProgress>) {
         let none = Lsn::INVALID;
-        let progress =
-            WalProgress { written: none, flushed: none, finished: start, last_commit: None };
+        let progress = WalProgress {
+            written: none,
+            flushed: none,
+            finished: start,
+            last_commit: None,
+            has_failed: false,
+        };
         let (sender, receiver) = watch::channel(progress);
         let pending = Pending { closing: 0, synced: none };
-        let acknowledger =
-            Acknowledger { sender: Arc::new(sender), pending: Arc::new(Mutex::new(pending)) };
+        let acknowledger = Acknowledger {
+            sender: Arc::new(sender),
+            pending: Arc::new(Mutex::new(pending)),
+            heartbeat: Heartbeat::default(),
+        };
         (acknowledger, receiver)
+    }
+
+    /// Returns what shows that the writer gets on.
+    pub(super) fn heartbeat(&self) -> &Heartbeat {
+        &self.heartbeat
+    }
+
+    /// Notes that nothing more will be written.
+    pub(super) fn failed(&self) {
+        self.sender.send_modify(|progress| progress.has_failed = true);
     }
 
     /// Notes how much is written, and the newest commit.

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::prior::Prior;
+use super::progress::Heartbeat;
 use super::{WalWriteError, WalWriterConfig};
 use crate::pg::{Compression, Lsn, SegmentNumber};
 use crate::storage::{NewFile, SegmentContents, SegmentFile, SegmentFileConfig, StorageError};
@@ -31,7 +32,11 @@ pub(super) struct Segment {
 
 impl Segment {
     /// Creates the segment that begins at a position, or goes on with what an earlier run left of it.
-    pub(super) fn open(config: &WalWriterConfig, start: Lsn) -> Result<Self, StorageError> {
+    pub(super) fn open(
+        config: &WalWriterConfig,
+        start: Lsn,
+        heartbeat: &Heartbeat,
+    ) -> Result<Self, WalWriteError> {
         let number = SegmentNumber::containing(start, config.segment_size);
         let name = number.file_name(config.timeline, config.segment_size);
         let format = config.compression.map(|compression| compression.format());
@@ -50,10 +55,10 @@ impl Segment {
                     format: wal_format,
                     system_identifier,
                 };
-                Prior::find(&partial_path, format, origin)?
+                Prior::find(&partial_path, format, origin, heartbeat)?
             }
             None if left => match format {
-                Some(format) => Prior::of_unknown_form(&partial_path, format, start)?,
+                Some(format) => Prior::of_unknown_form(&partial_path, format, start, heartbeat)?,
                 // Of a plain file, nothing says how much is in it.
                 None => None,
             },
@@ -110,22 +115,28 @@ impl Segment {
         Ok(self.file.append(new)?)
     }
 
-    /// Writes everything out.
+    /// Writes everything out, also what a compressor holds.
+    pub(super) fn flush(&mut self) -> Result<(), StorageError> {
+        self.file.flush()
+    }
+
+    /// Writes everything out that no compressor holds.
     pub(super) fn write_out(&mut self) -> Result<(), StorageError> {
         self.file.write_out()
     }
 
     /// Brings everything to stable storage, under a name that an earlier run's file may have had till now.
-    /// If `more_follow`, this is one of many syncs of a little each.
-    pub(super) fn sync(&mut self, more_follow: bool) -> Result<(), StorageError> {
+    pub(super) fn sync(&mut self) -> Result<(), StorageError> {
         if self.is_repeating && self.prior.is_none() {
             self.file.rename(with_suffix(&self.final_path, PARTIAL_SUFFIX))?;
             self.is_repeating = false;
         }
-        if more_follow {
-            self.file.write_zeros_ahead()?;
-        }
         self.file.sync()
+    }
+
+    /// Prepares for many small syncs.
+    pub(super) fn write_zeros_ahead(&mut self) -> Result<(), StorageError> {
+        self.file.write_zeros_ahead()
     }
 
     /// Ends the file and returns it with the name that it is to have, and what an earlier run left that is of no
@@ -140,7 +151,7 @@ impl Segment {
     pub(super) fn suspend(mut self) -> Result<(NewFile, String), StorageError> {
         let name = self.final_path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if self.is_repeating && self.prior.is_none() {
-            self.sync(false)?;
+            self.sync()?;
         }
         let is_repeating = self.is_repeating;
         let file = self.file.finish()?;
@@ -175,14 +186,21 @@ impl Opening<'_> {
         SegmentFileConfig { mode: self.config.file_mode, direct_io: self.config.direct_io }
     }
 
-    fn plain(self, start: Lsn) -> Result<SegmentFile, StorageError> {
+    fn plain(self, start: Lsn) -> Result<SegmentFile, WalWriteError> {
         let (file_config, size) = (self.file_config(), self.config.segment_size.bytes());
         if !self.left {
             let contents = SegmentContents::Plain { size };
-            return SegmentFile::create(self.partial_path, contents, file_config);
+            return Ok(SegmentFile::create(self.partial_path, contents, file_config)?);
+        }
+        let found = fs::metadata(&self.partial_path)
+            .map_err(|error| StorageError::new("stat file", &self.partial_path, error))?
+            .len();
+        if found > size {
+            let file = self.partial_path.display().to_string();
+            return Err(WalWriteError::TooLarge { file, found, size });
         }
         let filled = self.filled_until.and_then(|until| until.checked_sub(start)).unwrap_or(0);
-        SegmentFile::resume(self.partial_path, size, filled, file_config)
+        Ok(SegmentFile::resume(self.partial_path, size, filled, file_config)?)
     }
 
     /// A compressed stream cannot be gone on with. What is there stays until the new file holds as much.

@@ -71,6 +71,8 @@ impl WriterThread {
                 Taken::Items(items) => {
                     for item in items {
                         self.handle(item)?;
+                        self.acknowledger.heartbeat().beat();
+                        self.settle_if_overdue()?;
                     }
                     self.settle_if_due()?;
                 }
@@ -123,7 +125,10 @@ impl WriterThread {
         while !bytes.is_empty() {
             let segment = match &mut self.segment {
                 Some(segment) => segment,
-                None => self.segment.insert(Segment::open(&self.config, start)?),
+                None => {
+                    let heartbeat = self.acknowledger.heartbeat();
+                    self.segment.insert(Segment::open(&self.config, start, heartbeat)?)
+                }
             };
             let space = segment.end().checked_sub(start).unwrap_or(0);
             let space = usize::try_from(space).unwrap_or(usize::MAX);
@@ -142,14 +147,16 @@ impl WriterThread {
         Ok(())
     }
 
-    /// Settles what arrived, if the server has no more or somebody has waited long enough.
+    /// Settles what arrived, if the server has no more or somebody waits for it.
     fn settle_if_due(&mut self) -> Result<(), WalWriteError> {
+        if self.sync_wanted || self.is_latest { self.settle() } else { Ok(()) }
+    }
+
+    /// Settles what arrived, if somebody may have waited for it long enough.
+    fn settle_if_overdue(&mut self) -> Result<(), WalWriteError> {
         let is_overdue = self.config.sync == SyncPolicy::AtOnce
             && self.unsettled_since.is_some_and(|since| since.elapsed() >= SETTLE_DELAY_MAX);
-        if self.sync_wanted || self.is_latest || is_overdue {
-            self.settle()?;
-        }
-        Ok(())
+        if is_overdue { self.settle() } else { Ok(()) }
     }
 
     /// Writes everything out, and syncs it if somebody waits for that.
@@ -159,18 +166,28 @@ impl WriterThread {
             return Ok(());
         }
         let sync = std::mem::take(&mut self.sync_wanted) || self.config.sync == SyncPolicy::AtOnce;
+        // What a compressor holds is only given up where somebody waits: it costs some of the compression.
+        let mut is_written = self.config.compression.is_none();
         if let Some(segment) = &mut self.segment {
             match (sync, self.config.sync) {
-                (true, SyncPolicy::AtOnce) => segment.sync(self.is_latest)?,
-                (true, SyncPolicy::Segments) => segment.sync(false)?,
-                (true, SyncPolicy::Never) | (false, _) => segment.write_out()?,
+                (true, SyncPolicy::AtOnce | SyncPolicy::Segments) => segment.sync()?,
+                (true, SyncPolicy::Never) => segment.flush()?,
+                (false, _) => segment.write_out()?,
             }
             if sync {
                 self.acknowledger.synced(self.position);
+                is_written = true;
             }
         }
-        self.acknowledger.written(self.position, self.last_commit);
-        Ok(())
+        let written = if is_written { self.position } else { Lsn::INVALID };
+        self.acknowledger.written(written, self.last_commit);
+        match &mut self.segment {
+            // Another such sync follows soon.
+            Some(segment) if sync && self.config.sync == SyncPolicy::AtOnce && self.is_latest => {
+                Ok(segment.write_zeros_ahead()?)
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Closes what is there; a segment that is not complete keeps its partial name.
