@@ -93,7 +93,14 @@ impl Decoder {
         }
         loop {
             let filled = self.output.len();
-            let used = self.codec.decode(input, &mut self.output).map_err(DecodeError::Corrupt)?;
+            let used = match self.codec.decode(input, &mut self.output) {
+                Ok(used) => used,
+                Err(reason) => {
+                    // What came before the damage counts, wherever pieces end.
+                    self.give(sink)?;
+                    return Err(DecodeError::Corrupt(reason));
+                }
+            };
             input = input.get(used..).unwrap_or_default();
             if self.output.capacity() - self.output.len() < OUTPUT_ROOM_MIN {
                 self.give(sink)?;

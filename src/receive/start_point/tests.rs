@@ -151,6 +151,23 @@ fn the_highest_segment_that_counts_is_followed() {
             &["0/A00000 1"],
         ),
         (
+            "two partial ones, as a kill between them leaves",
+            &[
+                ("000000010000000000000007", Plain(SIZE)),
+                ("000000010000000000000008.partial", Plain(SIZE)),
+                ("000000010000000000000009.partial", Plain(SIZE)),
+            ],
+            &["0/800000 1"],
+        ),
+        (
+            "a partial one far behind",
+            &[
+                ("000000010000000000000007.partial", Plain(SIZE)),
+                ("000000010000000000000009.partial", Plain(SIZE)),
+            ],
+            &["0/900000 1"],
+        ),
+        (
             "partial of any size",
             &[("000000010000000000000009.partial", Plain(77))],
             &["0/900000 1"],
@@ -228,7 +245,7 @@ fn compressed_segments_count_if_their_contents_are_whole() {
                 ("000000010000000000000008.lz4.partial", Plain(0)),
                 ("000000010000000000000009.zst.partial", Plain(0)),
             ],
-            &["0/900000 1"],
+            &["0/700000 1"],
         ),
         (
             "a torn one beside a whole one",

@@ -17,6 +17,8 @@ const SWITCH_RECORD_SIZE: u64 = 24;
 pub(super) struct Prior {
     /// The end of the last whole record. What may follow is of no known worth.
     until: Lsn,
+    /// The end of all that can be read, zeros behind the log included.
+    end: Lsn,
     /// What it is compared with; nothing if the log's form is not known.
     expected: Option<Digest>,
     received: Digester,
@@ -41,17 +43,21 @@ impl Prior {
                 switch_end = record.start.checked_add(SWITCH_RECORD_SIZE);
             }
         };
+        let mut end = origin.start;
         read_stored(path, format, &mut |bytes| {
             heartbeat.beat();
-            match reader.handle(bytes, &mut on_record) {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(_) => ControlFlow::Break(()),
-            }
+            end = end.checked_add(bytes.len() as u64).unwrap_or(end);
+            // Damage is where the log ends; the reader takes nothing behind it.
+            let _ = reader.handle(bytes, &mut on_record);
+            ControlFlow::Continue(())
         })?;
         let until = switch_end.unwrap_or_else(|| reader.proven());
-        let Some(size @ 1..) = until.checked_sub(origin.start) else { return Ok(None) };
-        let expected = Some(digest(path, format, size)?);
-        Ok(Some(Prior { until, expected, received: Digester::new(ChecksumAlgorithm::Sha256) }))
+        let expected = match until.checked_sub(origin.start) {
+            Some(size @ 1..) => Some(digest(path, format, size)?),
+            Some(0) | None => None,
+        };
+        let received = Digester::new(ChecksumAlgorithm::Sha256);
+        Ok((end > origin.start).then_some(Prior { until, end, expected, received }))
     }
 
     /// Takes all that can be decompressed for of worth, as records cannot be told.
@@ -71,12 +77,17 @@ impl Prior {
             ControlFlow::Continue(())
         })?;
         let received = Digester::new(ChecksumAlgorithm::Sha256);
-        Ok((until > start).then_some(Prior { until, expected: None, received }))
+        Ok((until > start).then_some(Prior { until, end: until, expected: None, received }))
     }
 
     /// Returns the end of what is stored.
     pub(super) fn until(&self) -> Lsn {
         self.until
+    }
+
+    /// Returns the end of all that can be read.
+    pub(super) fn end(&self) -> Lsn {
+        self.end
     }
 
     /// Takes received bytes, which end before or where the stored ones end.

@@ -26,7 +26,11 @@ pub(super) struct Segment {
     prior: Option<Prior>,
     /// Whether the file must still be renamed to its partial name, as that one holds what an earlier run stored.
     is_repeating: bool,
+    /// The end of all that can be read of what an earlier run stored: up to here, it may have been acknowledged.
+    prior_end: Lsn,
     start: Lsn,
+    /// Everything before this was appended.
+    position: Lsn,
     end: Lsn,
 }
 
@@ -65,13 +69,23 @@ impl Segment {
             Some(_) | None => None,
         };
         let end = start.checked_add(config.segment_size.bytes()).unwrap_or(Lsn::new(u64::MAX));
+        let prior_end = prior.as_ref().map_or(start, Prior::end);
         let opening =
             Opening { config, partial_path, left, filled_until: prior.as_ref().map(Prior::until) };
         let (file, is_repeating) = match config.compression {
             None => (opening.plain(start)?, false),
             Some(compression) => opening.compressed(compression)?,
         };
-        Ok(Segment { file, final_path, prior, is_repeating, start, end })
+        Ok(Segment {
+            file,
+            final_path,
+            prior,
+            is_repeating,
+            prior_end,
+            start,
+            position: start,
+            end,
+        })
     }
 
     /// Returns the position behind the segment.
@@ -79,9 +93,11 @@ impl Segment {
         self.end
     }
 
-    /// Says whether what comes is still compared with what an earlier run stored.
-    pub(super) fn is_repeating(&self) -> bool {
-        self.prior.is_some()
+    /// Says whether what an earlier run stored is worth more than what came, so that nothing is to be acknowledged.
+    /// It is worth less if the server has no more (`is_latest`): then it has lost the incomplete record at its end.
+    pub(super) fn is_behind(&self, is_latest: bool) -> bool {
+        let holds_less = self.is_repeating && self.position < self.prior_end && !is_latest;
+        self.prior.is_some() || holds_less
     }
 
     /// Appends bytes from a position on, which must not lie behind the segment's end. What an earlier run stored
@@ -92,6 +108,7 @@ impl Segment {
         bytes: &[u8],
         config: &WalWriterConfig,
     ) -> Result<(), WalWriteError> {
+        self.position = start.checked_add(bytes.len() as u64).unwrap_or(self.end);
         let Some(prior) = &mut self.prior else { return Ok(self.file.append(bytes)?) };
         let until = prior.until();
         let known = until.checked_sub(start).unwrap_or(0);
@@ -125,9 +142,10 @@ impl Segment {
         self.file.write_out()
     }
 
-    /// Brings everything to stable storage, under a name that an earlier run's file may have had till now.
+    /// Brings everything to stable storage, under a name that an earlier run's file may have had till now; not as
+    /// long as [`Self::is_behind`].
     pub(super) fn sync(&mut self) -> Result<(), StorageError> {
-        if self.is_repeating && self.prior.is_none() {
+        if self.is_repeating {
             self.file.rename(with_suffix(&self.final_path, PARTIAL_SUFFIX))?;
             self.is_repeating = false;
         }
@@ -150,7 +168,7 @@ impl Segment {
     /// not get.
     pub(super) fn suspend(mut self) -> Result<(NewFile, String), StorageError> {
         let name = self.final_path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if self.is_repeating && self.prior.is_none() {
+        if self.is_repeating && !self.is_behind(false) {
             self.sync()?;
         }
         let is_repeating = self.is_repeating;

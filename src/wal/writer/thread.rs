@@ -162,7 +162,7 @@ impl WriterThread {
     /// Writes everything out, and syncs it if somebody waits for that.
     fn settle(&mut self) -> Result<(), WalWriteError> {
         self.unsettled_since = None;
-        if self.segment.as_ref().is_some_and(Segment::is_repeating) {
+        if self.segment.as_ref().is_some_and(|segment| segment.is_behind(self.is_latest)) {
             return Ok(());
         }
         let sync = std::mem::take(&mut self.sync_wanted) || self.config.sync == SyncPolicy::AtOnce;
@@ -194,14 +194,14 @@ impl WriterThread {
     fn suspend(mut self) -> Result<Suspended, WalWriteError> {
         let mut not_renamed = None;
         if let Some(segment) = self.segment.take() {
-            let is_repeating = segment.is_repeating();
+            let is_behind = segment.is_behind(false);
             let (file, name) = segment.suspend()?;
-            if !is_repeating && self.config.sync != SyncPolicy::Never {
+            if !is_behind && self.config.sync != SyncPolicy::Never {
                 file.sync_contents()?;
                 durable::sync_directory(&self.config.directory)?;
             }
             file.close()?;
-            if !is_repeating {
+            if !is_behind {
                 self.acknowledger.synced(self.position);
             }
             not_renamed = Some(name);
