@@ -35,6 +35,8 @@ pub enum ClientMessage {
     Password(Vec<u8>),
     /// A command.
     Query(String),
+    /// COPY data.
+    CopyData(Vec<u8>),
     /// The end of COPY data.
     CopyDone,
     /// Goodbye.
@@ -70,6 +72,7 @@ impl ClientReader {
                 let text = payload.strip_suffix(&[0]).unwrap_or(payload);
                 ClientMessage::Query(String::from_utf8_lossy(text).into_owned())
             }
+            b'd' => ClientMessage::CopyData(payload.to_vec()),
             b'c' => ClientMessage::CopyDone,
             b'X' => ClientMessage::Terminate,
             tag => ClientMessage::Other(tag),

@@ -10,9 +10,11 @@ use std::io::{self, Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
+use pgsiphon::pg::Lsn;
 use tempfile::TempDir;
 
 use crate::recording::scram::ScramServer;
@@ -43,25 +45,39 @@ pub struct FakeServer {
 
 struct Shared {
     listener: UnixListener,
-    session: Session,
+    /// What is said on each connection; the last one serves all further connections too.
+    sessions: Vec<Session>,
     fault: Fault,
+    /// The last position that a client said is flushed.
+    acknowledged: AtomicU64,
     connections: Mutex<Vec<UnixStream>>,
 }
 
 impl FakeServer {
     /// Starts to listen in a directory of its own.
     pub fn start(session: Session, fault: Fault) -> Self {
+        FakeServer::start_each(vec![session], fault)
+    }
+
+    /// Starts to listen, with a session for each connection; the last one serves all further connections.
+    pub fn start_each(sessions: Vec<Session>, fault: Fault) -> Self {
         let directory = TempDir::new().expect("a directory for the socket");
         let listener = UnixListener::bind(directory.path().join(".s.PGSQL.5432"));
         let shared = Arc::new(Shared {
             listener: listener.expect("a socket in an empty directory"),
-            session,
+            sessions,
             fault,
+            acknowledged: AtomicU64::new(0),
             connections: Mutex::default(),
         });
         let own = Arc::clone(&shared);
         let listening = Some(thread::spawn(move || listen(&own)));
         FakeServer { directory, shared, listening }
+    }
+
+    /// Returns up to where a client acknowledged WAL, on whichever connection.
+    pub fn acknowledged(&self) -> Lsn {
+        Lsn::new(self.shared.acknowledged.load(Ordering::SeqCst))
     }
 
     /// Returns what to give to the program's option `-h`.
@@ -86,6 +102,19 @@ impl Shared {
         let _ = rustix::net::shutdown(&self.listener, rustix::net::Shutdown::Both);
         for connection in self.connections().iter() {
             let _ = connection.shutdown(Shutdown::Both);
+        }
+    }
+
+    fn session(&self, connection: usize) -> &Session {
+        let session = self.sessions.get(connection).or(self.sessions.last());
+        session.expect("there is a session")
+    }
+
+    /// Takes note of a status update.
+    fn hear(&self, copy_data: &[u8]) {
+        let flushed = copy_data.strip_prefix(b"r").and_then(|positions| positions.get(8..16));
+        if let Some(flushed) = flushed.and_then(|bytes| bytes.try_into().ok()) {
+            self.acknowledged.fetch_max(u64::from_be_bytes(flushed), Ordering::SeqCst);
         }
     }
 
@@ -125,7 +154,7 @@ struct Connection<'a> {
 
 impl<'a> Connection<'a> {
     fn new(shared: &'a Shared, stream: UnixStream, index: usize) -> Self {
-        let scram = shared.session.scram.clone();
+        let scram = shared.session(index).scram.clone();
         let pending = VecDeque::new();
         Connection { shared, stream, index, sent: 0, pending, scram, is_copying_both: false }
     }
@@ -141,10 +170,11 @@ impl<'a> Connection<'a> {
             while let Some(message) = reader.poll() {
                 match message {
                     ClientMessage::EncryptionRequest => self.send(b"N")?,
-                    ClientMessage::Startup => self.play(self.shared.session.startup(self.index))?,
+                    ClientMessage::Startup => self.play(self.session().startup(self.index))?,
                     ClientMessage::Query(command) => {
-                        self.play(&self.shared.session.answer(&command))?;
+                        self.play(&self.session().answer(&command))?;
                     }
+                    ClientMessage::CopyData(payload) => self.shared.hear(&payload),
                     ClientMessage::Password(payload) => self.resume(&payload)?,
                     ClientMessage::CopyDone => {
                         self.is_copying_both = false;
@@ -155,6 +185,10 @@ impl<'a> Connection<'a> {
                 }
             }
         }
+    }
+
+    fn session(&self) -> &'a Session {
+        self.shared.session(self.index)
     }
 
     fn play(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -169,7 +203,8 @@ impl<'a> Connection<'a> {
     /// Plays on until the client has to say something. `client` is what it said last.
     fn resume(&mut self, client: &[u8]) -> io::Result<()> {
         while let Some(frame) = self.pending.pop_front() {
-            if self.is_copying_both && frame.first() == Some(&b'c') {
+            let is_answer = self.is_copying_both && !self.session().ends_stream;
+            if is_answer && frame.first() == Some(&b'c') {
                 self.pending.push_front(frame);
                 return Ok(());
             }

@@ -15,6 +15,10 @@ pub struct Session {
     pub answers: Vec<(String, Vec<u8>)>,
     /// Plays the server's part of SCRAM, if it wants that.
     pub scram: Option<ScramServer>,
+    /// WAL is sent wherever it begins, not from where a client asks for it on.
+    pub ignores_start: bool,
+    /// The end of a WAL stream comes from the server, as at the end of a timeline.
+    pub ends_stream: bool,
 }
 
 impl Session {
@@ -47,7 +51,7 @@ impl Session {
     pub fn answer(&self, command: &str) -> Vec<u8> {
         let answer = self.answers.iter().find(|(start, _)| command.starts_with(start));
         let answer = answer.map_or(&b"unexpected command"[..], |(_, bytes)| bytes);
-        if !command.starts_with("START_REPLICATION") {
+        if self.ignores_start || !command.starts_with("START_REPLICATION") {
             return answer.to_vec();
         }
         let start = command.split(' ').find_map(|word| word.parse::<Lsn>().ok());

@@ -62,7 +62,7 @@ impl Synthetic {
         Session {
             startups: vec![self.startup()],
             answers: answers.chain([backup]).collect(),
-            scram: None,
+            ..Session::default()
         }
     }
 
@@ -138,7 +138,7 @@ impl Synthetic {
 }
 
 /// Builds the answer to a query, without ReadyForQuery.
-fn result_set(rows: &[Vec<Option<&str>>]) -> Vec<u8> {
+pub fn result_set(rows: &[Vec<Option<&str>>]) -> Vec<u8> {
     let count = rows.first().map_or(0, Vec::len);
     let size = |size: usize| u16::try_from(size).expect("few columns").to_be_bytes();
     let field = [&b"column\0"[..], &[0; 6], &25_u32.to_be_bytes(), &[0xFF; 6], &[0; 2]].concat();
@@ -160,7 +160,8 @@ fn copy_out() -> Vec<u8> {
     frame(b'H', &[0, 0, 0])
 }
 
-fn ready() -> Vec<u8> {
+/// Builds ReadyForQuery.
+pub fn ready() -> Vec<u8> {
     frame(b'Z', b"I")
 }
 

@@ -166,6 +166,11 @@ impl<'a> Log<'a> {
         !stored.is_empty()
     }
 
+    /// Returns the server's own file of the segment that begins at a position.
+    pub fn segment(&self, start: Lsn) -> Vec<u8> {
+        self.own_file(&self.segment_name(start))
+    }
+
     fn own_file(&self, name: &str) -> Vec<u8> {
         let path = self.server.data().join("pg_wal").join(name);
         fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))

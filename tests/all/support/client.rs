@@ -266,7 +266,7 @@ impl Running {
     }
 
     /// Returns the most memory it had so far, in KiB; `None` once it has ended.
-    fn peak_memory_kib(&self) -> Option<u64> {
+    pub fn peak_memory_kib(&self) -> Option<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
         line.trim().strip_suffix(" kB")?.parse().ok()
