@@ -12,8 +12,8 @@ use crate::support::client::Finished;
 use crate::support::installation::Installation;
 use crate::support::mount::{Ballast, Disk, Mount};
 use crate::support::scratch::{Scratch, run};
-use crate::support::{skip, wait_until};
 use crate::support::workload::Flood;
+use crate::support::{skip, wait_until};
 
 on_servers!(a_full_disk_is_waited_for: pg15 pg18);
 on_servers!(a_full_disk_ends_a_receiver_that_may_not_try_again: pg18);

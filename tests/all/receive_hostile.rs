@@ -21,7 +21,8 @@ use crate::support::scratch::{Scratch, names};
 use crate::support::wait_until;
 
 on_servers!(sound_wal_in_any_pieces_is_taken: pg13 pg18);
-on_servers!(damaged_wal_is_not_acknowledged: pg13 pg18);
+on_servers!(damaged_pages_are_not_acknowledged: pg13 pg18);
+on_servers!(damaged_records_are_not_acknowledged: pg13 pg18);
 on_servers!(messages_out_of_order_are_refused: pg18);
 on_servers!(impossible_next_timelines_are_refused: pg18);
 on_servers!(hostile_history_files_are_refused: pg18);
@@ -192,14 +193,14 @@ struct Flip {
     limit: usize,
 }
 
-/// Damages of page headers (`XLogPageHeaderData` and `XLogLongPageHeaderData`) and record headers (`XLogRecord`), at each
-/// of their fields, and of what records hold, anywhere.
-fn flips(wal: &[u8]) -> Vec<Flip> {
-    let flip =
-        |what: &str, offset, bits, limit| Flip { what: what.to_owned(), offset, bits, limit };
+fn flip(what: &str, offset: usize, bits: u8, limit: usize) -> Flip {
+    Flip { what: what.to_owned(), offset, bits, limit }
+}
+
+/// Damages of each field of page headers (`XLogPageHeaderData`, `XLogLongPageHeaderData`).
+fn page_flips() -> Vec<Flip> {
     let page = 5 * PAGE_SIZE;
-    let record = record_headers(wal).find(|offset| *offset > page).unwrap();
-    let mut flips = vec![
+    vec![
         flip("magic", page, 1, page),
         flip("page flags", page + 3, 0x80, page),
         flip("no continuation", page + 2, 1, page),
@@ -209,20 +210,47 @@ fn flips(wal: &[u8]) -> Vec<Flip> {
         flip("system identifier", 24, 1, 0),
         flip("segment size", 32 + 2, 1, 0),
         flip("page size", 36 + 1, 1, 0),
-        flip("record length", record, 1, record),
-        flip("record length beyond memory", record + 3, 0x7F, record),
-        flip("transaction", record + 4, 1, record),
-        flip("link to the record before", record + 8, 8, record),
-        flip("record flags", record + 16, 0x80, record),
-        flip("resource manager", record + 17, 1, record),
-        flip("checksum", record + 20, 1, record),
+    ]
+}
+
+/// Damages of each field of a record header (`XLogRecord`), and of what records hold, anywhere. What came of a record
+/// before its end may be acknowledged, but not its end.
+fn record_flips(wal: &[u8]) -> Vec<Flip> {
+    let record = record_headers(wal).find(|offset| *offset > PAGE_SIZE).unwrap();
+    let fields = [
+        ("record length", 0, 1),
+        ("record length beyond memory", 3, 0x7F),
+        ("transaction", 4, 1),
+        ("link to the record before", 8, 8),
+        ("record flags", 16, 0x80),
+        ("resource manager", 17, 1),
+        ("checksum", 20, 1),
     ];
+    let limit = record_end(wal, record) - 1;
+    let fields = fields.map(|(what, field, bits)| flip(what, record + field, bits, limit));
     let mut random = Random::new(7);
-    let bodies = std::iter::from_fn(|| usize::try_from(random.below(700_000)).ok());
+    let offsets = std::iter::from_fn(|| usize::try_from(1000 + random.below(700_000)).ok());
     let is_text = |offset: &usize| wal[offset - 40..offset + 40].iter().all(u8::is_ascii_hexdigit);
-    let texts = bodies.map(|offset| offset + 1000).filter(is_text).take(16);
-    flips.extend(texts.map(|offset| flip("text", offset, 1 << (offset % 8), offset)));
-    flips
+    let texts = offsets.filter(is_text).take(16).map(|offset| {
+        let record = record_headers(wal).take_while(|record| *record < offset).last().unwrap();
+        flip("text", offset, 1 << (offset % 8), record_end(wal, record) - 1)
+    });
+    fields.into_iter().chain(texts).collect()
+}
+
+/// Returns where a record ends, which has a header on each page that it reaches.
+fn record_end(wal: &[u8], start: usize) -> usize {
+    const PAGE_HEADER_SIZE: usize = 24;
+    let mut left = u32::from_le_bytes(wal[start..][..4].try_into().unwrap()) as usize;
+    let mut offset = start;
+    loop {
+        let room = PAGE_SIZE - offset % PAGE_SIZE;
+        if left <= room {
+            return offset + left;
+        }
+        left -= room;
+        offset += room + PAGE_HEADER_SIZE;
+    }
 }
 
 /// Finds the headers of the records that hold texts: messages of a known size.
@@ -235,9 +263,9 @@ fn record_headers(wal: &[u8]) -> impl Iterator<Item = usize> {
     (0..wal.len() - 24).step_by(8).filter(is_header)
 }
 
-fn damaged_wal_is_not_acknowledged(installation: Installation) {
-    let material = Material::from_server(installation);
-    for_each(&flips(&material.wal), |Flip { what, offset, bits, limit }| {
+/// Sends the WAL with each of the damages.
+fn assert_noticed(material: &Material, flips: &[Flip]) {
+    for_each(flips, |Flip { what, offset, bits, limit }| {
         let mut damaged = material.clone();
         damaged.wal[*offset] ^= bits;
         let answer = [damaged.sound(SEGMENT_SIZE), question()].concat();
@@ -245,6 +273,11 @@ fn damaged_wal_is_not_acknowledged(installation: Installation) {
         let what = format!("{what} at {offset}");
         encounter.assert_refused(&what, "invalid WAL at ", material.at(*limit));
     });
+}
+
+fn damaged_pages_are_not_acknowledged(installation: Installation) {
+    let material = Material::from_server(installation);
+    assert_noticed(&material, &page_flips());
     let noise: Vec<u8> = (0..SEGMENT_SIZE).map(|index| (index * 31 % 251) as u8).collect();
     for_each(&[("zeros", vec![0; SEGMENT_SIZE]), ("noise", noise)], |(what, wal)| {
         let strange = Material { wal: wal.clone(), ..material.clone() };
@@ -252,6 +285,11 @@ fn damaged_wal_is_not_acknowledged(installation: Installation) {
         let encounter = Encounter::of(strange.session("1", answer), &["-n"]);
         encounter.assert_refused(what, "invalid WAL at ", material.start);
     });
+}
+
+fn damaged_records_are_not_acknowledged(installation: Installation) {
+    let material = Material::from_server(installation);
+    assert_noticed(&material, &record_flips(&material.wal));
 }
 
 fn messages_out_of_order_are_refused(installation: Installation) {
