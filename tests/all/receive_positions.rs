@@ -1,8 +1,11 @@
-//! Where receiving begins: behind what the directory holds, else where the slot is, else where the server is.
+//! Where receiving begins: behind what the directory holds, else where the slot is, else where the
+//! server is.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
 use std::process::Command;
+
+use pgsiphon::pg::Lsn;
 
 use crate::support::installation::Installation;
 use crate::support::receive::{
@@ -63,7 +66,7 @@ fn the_directory_counts_before_the_slot(installation: Installation) {
     end_segment(&server);
     let scratch = Scratch::new();
     let directory = scratch.directory("wal");
-    store(&server, &stored, &directory, &stored.name());
+    store(&server, &stored, &directory, "", None);
     let mut receiver =
         Receiver::streaming(Program::ours(), &server, &directory, &["-v", "-S", "wal"]);
     let end = end_of_wal(&server);
@@ -74,62 +77,52 @@ fn the_directory_counts_before_the_slot(installation: Installation) {
     assert_eq!(assert_log(&directory, &server, end), stored.start);
 }
 
-/// Copies a segment of a server under a name.
-fn store(server: &Server, segment: &Segment, directory: &Path, name: &str) {
-    fs::copy(pg_wal(server).join(segment.name()), directory.join(name)).unwrap();
+/// Copies a segment of a server, under its name and what follows, and gives it another size if
+/// wanted.
+fn store(server: &Server, segment: &Segment, directory: &Path, suffix: &str, size: Option<u64>) {
+    let target = directory.join(segment.name() + suffix);
+    fs::copy(pg_wal(server).join(segment.name()), &target).unwrap();
+    let file = File::options().write(true).open(target).unwrap();
+    file.set_len(size.unwrap_or(segment.size)).unwrap();
 }
 
-/// What a directory holds: names that begin with the number of a segment, and the size of the file.
-type Files<'a> = &'a [(usize, &'a str, Size)];
-
-/// The size of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Size {
-    Whole,
-    Other(u64),
-}
+/// What a directory holds: the index of a segment, what its name ends with, and the size of the
+/// file, if that is not a segment's.
+type Files<'a> = &'a [(usize, &'a str, Option<u64>)];
 
 fn files_in_the_directory_are_judged_as_by_the_original(installation: Installation) {
     let server = source(installation).initdb(&["--wal-segsize=1"]).start();
-    let stored: Vec<_> = (0..4)
-        .map(|_| {
-            let segment = segment_with_end(&server);
-            end_segment(&server);
-            segment
-        })
-        .collect();
-    write_wal(&server, 1000);
+    let of_server = [(); 4].map(|()| {
+        let segment = segment_with_end(&server);
+        end_segment(&server);
+        segment
+    });
+    let end = write_wal(&server, 1000).offset() - 1;
+    let arguments = ["-v", "-n", "-E", &Lsn::new(end).to_string()];
     let table: [Files; 7] = [
-        &[(0, "", Size::Whole), (1, "", Size::Whole)],
-        &[(0, "", Size::Whole), (1, ".partial", Size::Whole)],
-        &[(1, "", Size::Whole), (1, ".partial", Size::Whole)],
-        &[(0, "", Size::Whole), (1, "", Size::Other(1000))],
-        &[(0, "", Size::Whole), (1, ".partial", Size::Other(0))],
-        &[(0, "", Size::Whole), (2, "", Size::Whole)],
-        &[(0, "", Size::Whole), (2, ".backup", Size::Other(10)), (2, ".tmp", Size::Whole)],
+        &[(0, "", None), (1, "", None)],
+        &[(0, "", None), (1, ".partial", None)],
+        &[(1, "", None), (1, ".partial", None)],
+        &[(0, "", None), (1, "", Some(1000))],
+        &[(0, "", None), (1, ".partial", Some(0))],
+        &[(0, "", None), (2, "", None)],
+        &[(0, "", None), (2, ".backup", Some(10)), (2, ".tmp", None)],
     ];
-    let end = end_of_wal(&server).offset() - 1;
-    let arguments = ["-v", "-n", "-E", &pgsiphon::pg::Lsn::new(end).to_string()];
     for files in table {
         let scratch = Scratch::new();
-        let [original, ours] =
-            [("original", Program::Original), ("ours", Program::ours())].map(|(name, program)| {
-                let directory = scratch.directory(name);
-                for (index, suffix, size) in files {
-                    let name = stored[*index].name() + suffix;
-                    store(&server, &stored[*index], &directory, &name);
-                    if let Size::Other(size) = size {
-                        let file = fs::File::options().write(true).open(directory.join(name));
-                        file.unwrap().set_len(*size).unwrap();
-                    }
-                }
-                (run(program, &server, &directory, &arguments), directory)
-            });
-        let both =
-            |text: &str| text.replace("/original/", "/DIRECTORY/").replace("/ours/", "/DIRECTORY/");
-        assert_same_words(&both(&original.0.stderr), &both(&ours.0.stderr));
-        assert_eq!(ours.0.status.code(), original.0.status.code(), "{files:?}");
-        let differences = differences([&original.1, &ours.1], |_| false);
+        let both = [("original", Program::Original), ("ours", Program::ours())];
+        let [original, ours] = both.map(|(name, program)| {
+            let directory = scratch.directory(name);
+            for (index, suffix, size) in files {
+                store(&server, &of_server[*index], &directory, suffix, *size);
+            }
+            let finished = run(program, &server, &directory, &arguments);
+            let said = finished.stderr.replace(&directory.display().to_string(), "DIRECTORY");
+            (said, finished.status.code(), directory)
+        });
+        assert_same_words(&original.0, &ours.0);
+        assert_eq!(ours.1, original.1, "{files:?}");
+        let differences = differences([&original.2, &ours.2], |_| false);
         assert!(differences.is_empty(), "{files:?}: {differences:#?}");
     }
 }
@@ -140,7 +133,7 @@ fn a_partial_segment_of_another_size_is_completed(installation: Installation) {
     end_segment(&server);
     let scratch = Scratch::new();
     let directory = scratch.directory("wal");
-    store(&server, &stored, &directory, &stored.name());
+    store(&server, &stored, &directory, "", None);
     // The original refuses to go on here, again and again.
     let torn = directory.join(format!("{}.partial", segment_with_end(&server).name()));
     fs::write(torn, [0; 1000]).unwrap();

@@ -1,4 +1,5 @@
-//! Point-in-time recovery from a base backup and received WAL, checked by what the database then holds.
+//! Point-in-time recovery from a base backup and received WAL, checked by what the database then
+//! holds.
 
 use std::fs::{self, File};
 use std::io::Write as _;

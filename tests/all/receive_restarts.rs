@@ -1,5 +1,6 @@
 //! Receiving goes on when the server comes back, and when the receiver does.
 
+use pgsiphon::pg::Lsn;
 use rustix::process::Signal;
 
 use crate::support::installation::Installation;
@@ -15,25 +16,27 @@ on_servers!(a_receiver_goes_on_where_it_was_ended: pg13 pg18);
 on_servers!(a_standby_hands_on_what_it_receives: pg13 pg15 pg18);
 
 fn a_server_that_comes_back_is_received_from_again(installation: Installation) {
-    type End = fn(&mut Server);
-    let table: [(End, &[&str]); 3] = [
-        (Server::kill, &[]),
-        (Server::kill, &["-S", "wal", "--synchronous"]),
-        (Server::stop, &["-S", "wal"]),
-    ];
-    for (end, arguments) in table {
-        let mut server = source(installation).initdb(&["--wal-segsize=1"]).start();
-        server.sql("SELECT pg_create_physical_replication_slot('wal')");
-        let scratch = Scratch::new();
-        let directory = scratch.directory("wal");
-        let mut receiver = Receiver::streaming(Program::ours(), &server, &directory, arguments);
+    let mut server = source(installation).initdb(&["--wal-segsize=1"]).start();
+    server.sql("SELECT pg_create_physical_replication_slot('wal')");
+    let scratch = Scratch::new();
+    let table: [(&str, &[&str]); 2] = [("plain", &[]), ("slot", &["-S", "wal", "--synchronous"])];
+    let mut receivers = table.map(|(name, arguments)| {
+        Receiver::streaming(Program::ours(), &server, &scratch.directory(name), arguments)
+    });
+    let mut end = Lsn::INVALID;
+    for (times, end_server) in [(1, Server::kill as fn(&mut Server)), (2, Server::stop)] {
         let load = WriteLoad::start(&server);
-        end(&mut server);
+        end_server(&mut server);
         drop(load);
-        receiver.wait_until_says("disconnected; waiting ", 1);
+        for receiver in &mut receivers {
+            receiver.wait_until_says("disconnected; waiting ", times);
+        }
         server.start_again();
-        let end = write_wal(&server, 1_500_000);
-        receiver.wait_for(&server, end);
+        end = write_wal(&server, 1_500_000);
+        receivers.iter_mut().for_each(|receiver| receiver.wait_for(&server, end));
+    }
+    for receiver in receivers {
+        let directory = receiver.directory().to_owned();
         receiver.stop();
         assert_log(&directory, &server, end);
     }

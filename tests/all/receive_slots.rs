@@ -1,5 +1,5 @@
-//! Slots, and WAL that the server no longer has: what is missing is said, recorded, and never passed over unless the
-//! user wants that.
+//! Slots, and WAL that the server no longer has: what is missing is said, recorded, and never
+//! passed over unless the user wants that.
 
 use std::fs;
 use std::path::Path;
@@ -28,8 +28,8 @@ fn forgetful(installation: Installation) -> Server {
     builder.setting("max_slot_wal_keep_size=1MB").start()
 }
 
-/// Receives something into a directory, through the slot of its name if there is one, then lets the server remove what
-/// comes next; returns up to where it was received.
+/// Receives something into a directory, through the slot of its name if there is one, then lets the
+/// server remove what comes next; returns up to where it was received.
 fn lose_wal(server: &Server, directory: &Path, arguments: &[&str]) -> Lsn {
     let mut receiver = Receiver::streaming(Program::ours(), server, directory, arguments);
     let end = end_segment(server);
@@ -161,6 +161,7 @@ fn a_server_without_senders_is_refused_in_the_same_words(installation: Installat
         for arguments in arguments {
             let run = |client: Client| client.to(&server).args(arguments).run();
             let [original, ours] = [Program::Original, Program::ours()].map(|p| run(p.client()));
+            assert!(original.failed().contains("max_wal_senders"), "{original:?}");
             assert_eq!(ours.failed(), original.failed(), "{settings:?} {arguments:?}");
         }
     }

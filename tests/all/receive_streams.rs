@@ -76,8 +76,9 @@ fn receiving_ends_behind_the_end_position(installation: Installation) {
     }
 }
 
-/// Receives up to an end position, and makes sure that the log is stored up to where it is said to be; returns what
-/// was said without that position, for how much comes at once behind the end depends on the moment.
+/// Receives up to an end position, and makes sure that the log is stored up to where it is said to
+/// be; returns what was said without that position, for how much comes at once behind the end
+/// depends on the moment.
 fn receive_up_to(end: Lsn, program: Program, server: &Server, directory: &Path) -> String {
     let finished = run(program, server, directory, &["-v", "-E", &end.to_string()]).succeeded();
     let stopped = stopped_at(&finished);

@@ -1,4 +1,5 @@
-//! Timelines: a stream follows the server to a new one, and catches up with those that began while nobody received.
+//! Timelines: a stream follows the server to a new one, and catches up with those that began while
+//! nobody received.
 
 use std::fs;
 use std::path::Path;

@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use pgsiphon::pg::Lsn;
 use rustix::process::Signal;
@@ -13,8 +15,12 @@ use super::server::{Server, ServerBuilder};
 use super::wal_files::{assert_log, holds};
 use super::{tree, wait_until};
 
-/// With this variable set, the original takes the place of ours: what the tests say is then proved of it.
+/// With this variable set, the original takes the place of ours: what the tests say is then proved
+/// of it. Those fail that are about what only ours does.
 const SWAP: &str = "PGSIPHON_TEST_ORIGINAL";
+
+/// How long a server is left alone between two questions.
+const QUESTION_INTERVAL: Duration = Duration::from_millis(25);
 
 /// A program that receives WAL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,10 +54,15 @@ impl Program {
     }
 }
 
-/// Prepares a server that keeps its WAL, so that what was received can be compared with it, and that writes next to
-/// nothing by itself.
+/// Settings of servers whose WAL is received: they keep it, so that what was received can be
+/// compared with it, write next to nothing by themselves, and as standbys do not wait for long when
+/// their primary is gone.
+const SETTINGS: [&str; 3] =
+    ["wal_keep_size=2GB", "bgwriter_delay=10s", "wal_retrieve_retry_interval=100ms"];
+
+/// Prepares a server whose WAL is received.
 pub fn source(installation: Installation) -> ServerBuilder {
-    Server::builder(installation).setting("wal_keep_size=2GB").setting("bgwriter_delay=10s")
+    SETTINGS.into_iter().fold(Server::builder(installation), ServerBuilder::setting)
 }
 
 /// A program that receives WAL into a directory. It is killed with the value.
@@ -104,7 +115,12 @@ impl Receiver {
     pub fn wait_until(&mut self, server: &Server, expression: &str) {
         wait_until(expression, || {
             self.assert_runs();
-            self.status(server, expression) == "t"
+            let is_true = self.status(server, expression) == "t";
+            if !is_true {
+                // Each question takes a process on both sides.
+                thread::sleep(QUESTION_INTERVAL);
+            }
+            is_true
         });
     }
 
@@ -134,11 +150,6 @@ impl Receiver {
         assert!(!self.running.has_ended(), "it ended: {}", self.running.said());
     }
 
-    /// Returns what it said until now.
-    pub fn said(&self) -> String {
-        self.running.said()
-    }
-
     /// Ends it as a user does; it has to obey and to be content.
     pub fn stop(self) -> Finished {
         self.stop_by(Signal::INT)
@@ -158,8 +169,8 @@ impl Receiver {
     }
 }
 
-/// Starts the original and ours beside each other, each with a slot and a directory of its own name, which may be
-/// there from an earlier run.
+/// Starts the original and ours beside each other, each with a slot and a directory of its own
+/// name, which may be there from an earlier run.
 pub fn start_both(server: &Server, scratch: &Scratch) -> [Receiver; 2] {
     [("original", Program::Original), ("ours", Program::ours())].map(|(name, program)| {
         let directory = scratch.join(name);
@@ -170,17 +181,24 @@ pub fn start_both(server: &Server, scratch: &Scratch) -> [Receiver; 2] {
     })
 }
 
-/// Makes sure that both said the same, but for what only ours says, of WAL that is missing, and for what only the
-/// original says, a second time that it ends.
+/// Makes sure that both said the same, but for what only ours says, of WAL that is missing, and for
+/// what only the original says, a second time that it ends.
 #[track_caller]
 pub fn assert_same_words(original: &str, ours: &str) {
     let is_own = |line: &&str| line.contains(": warning: WAL ") || line.contains(": detail: ");
-    let ours: Vec<_> = ours.lines().filter(|line| !is_own(line)).collect();
-    let mut original: Vec<_> = original.lines().collect();
-    if original.split_last().is_some_and(|(last, before)| before.contains(last)) {
-        original.pop();
+    let mut ours: Vec<_> = ours.lines().filter(|line| !is_own(line)).collect();
+    if Program::ours().is_original() {
+        drop_repeated_end(&mut ours);
     }
+    let mut original: Vec<_> = original.lines().collect();
+    drop_repeated_end(&mut original);
     assert_eq!(ours, original);
+}
+
+fn drop_repeated_end(lines: &mut Vec<&str>) {
+    if lines.split_last().is_some_and(|(last, before)| before.contains(last)) {
+        lines.pop();
+    }
 }
 
 /// Lists how two directories of WAL differ, but for the files that only ours keeps beside the WAL.
@@ -193,8 +211,8 @@ pub fn differences(
     differences
 }
 
-/// Waits until both hold the log up to a position, ends them, and makes sure that they said the same and left equal
-/// files, with all of the log. Returns what ours said.
+/// Waits until both hold the log up to a position, ends them, and makes sure that they said the
+/// same and left equal files, with all of the log. Returns what ours said.
 #[track_caller]
 pub fn stop_both(both: [Receiver; 2], server: &Server, end: Lsn) -> String {
     let directories = both.each_ref().map(|receiver| receiver.directory.clone());
@@ -228,7 +246,8 @@ pub fn end_of_wal(server: &Server) -> Lsn {
     lsn(server, "pg_current_wal_flush_lsn()")
 }
 
-/// Commits a transaction with at least so many bytes of WAL that look like no others; returns where it ends.
+/// Commits a transaction with at least so many bytes of WAL that look like no others; returns where
+/// it ends.
 pub fn write_wal(server: &Server, bytes: usize) -> Lsn {
     let digests = bytes / 32 + 1;
     server.sql(format!(

@@ -33,8 +33,8 @@ pub fn promote(standby: &Server) -> Lsn {
     wal_files::last_switch(standby)
 }
 
-/// Makes a server begin a new timeline all by itself, behind a shutdown in good order or a crash; returns where that
-/// begins.
+/// Makes a server begin a new timeline all by itself, behind a shutdown in good order or a crash;
+/// returns where that begins.
 pub fn begin_timeline(server: &mut Server, end: fn(&mut Server)) -> Lsn {
     end(server);
     let signal = server.data().join("standby.signal");

@@ -10,6 +10,7 @@ use pgsiphon::pg::Lsn;
 
 use super::scratch::{names, run};
 use super::server::Server;
+use super::skip;
 
 /// How much is compared at a time.
 const PIECE_SIZE: u64 = 1 << 20;
@@ -72,7 +73,8 @@ pub fn pg_wal(server: &Server) -> PathBuf {
     server.data().join("pg_wal")
 }
 
-/// Says whether a directory holds the segment with the last byte before a position as the server does, up to there.
+/// Says whether a directory holds the segment with the last byte before a position as the server
+/// does, up to there.
 pub fn holds(directory: &Path, server: &Server, end: Lsn) -> bool {
     // Who finds a segment while it gets its final name, finds it complete when looking again.
     (0..2).any(|_| holds_now(directory, server, end).unwrap_or(false))
@@ -96,9 +98,9 @@ fn own(server: &Server, segment: &Segment) -> File {
     File::open(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Makes sure that a directory holds a server's log as the server does: without a gap, to the end of each timeline
-/// that has ended, and at least up to `end` of the last; that just the segments that are not complete are partial, and
-/// have zeros behind. Returns where it begins.
+/// Makes sure that a directory holds a server's log as the server does: without a gap, to the end
+/// of each timeline that has ended, and at least up to `end` of the last; that just the segments
+/// that are not complete are partial, and have zeros behind. Returns where it begins.
 #[track_caller]
 pub fn assert_log(directory: &Path, server: &Server, end: Lsn) -> Lsn {
     let segments = segments(directory);
@@ -153,12 +155,14 @@ fn first_difference(left: &File, right: &File, count: u64) -> Option<u64> {
 
 /// Returns up to where a file holds something other than zeros.
 fn written_size(file: &File, size: u64) -> u64 {
+    let zeros = vec![0; usize::try_from(PIECE_SIZE).unwrap()];
     let mut end = size;
     while end > 0 {
         let start = end.saturating_sub(PIECE_SIZE);
         let piece = piece(file, start..end);
-        if let Some(last) = piece.iter().rposition(|&byte| byte != 0) {
-            return start + last as u64 + 1;
+        if piece != zeros {
+            let last = piece.iter().rposition(|&byte| byte != 0);
+            return last.map_or(start, |last| start + last as u64 + 1);
         }
         end = start;
     }
@@ -180,8 +184,21 @@ fn piece(file: &File, range: std::ops::Range<u64>) -> Vec<u8> {
 /// The program that decompresses a file, by what its name ends with.
 const DECOMPRESSORS: [(&str, &str); 3] = [(".gz", "gzip"), (".lz4", "lz4"), (".zst", "zstd")];
 
-/// Copies a directory of WAL and decompresses what is compressed there; partial segments get zeros behind, as they
-/// have when they are not compressed. Of the forms of one segment, a complete one or the newest counts.
+/// Says whether everything can be decompressed here; if not, with a line that says so.
+pub fn can_unpack() -> bool {
+    let is_missing = |(_, program): &&(&str, &str)| {
+        Command::new(program).arg("--version").stdout(Stdio::null()).status().is_err()
+    };
+    let missing = DECOMPRESSORS.iter().find(is_missing);
+    if let Some((_, program)) = missing {
+        skip(&format!("{program} is not installed"));
+    }
+    missing.is_none()
+}
+
+/// Copies a directory of WAL and decompresses what is compressed there; partial segments get zeros
+/// behind, as they have when they are not compressed. Of the forms of one segment, a complete one
+/// or the newest counts.
 pub fn unpack(from: &Path, to: &Path, segment_size: u64) {
     let changed = |name: &String| fs::metadata(from.join(name)).unwrap().modified().unwrap();
     let mut files: Vec<_> = names(from).into_iter().filter(|name| !name.starts_with('.')).collect();
