@@ -83,7 +83,7 @@ fn segment_names(
 
 /// Returns the first of the partial segments that end with this one. A receiver of ours begins a segment while the
 /// one before it is still being brought to stable storage; if it dies then, both are partial. The original never
-/// leaves that, and would go on with the last one.
+/// leaves that, and would go on with the last one. One run leaves files of one form.
 fn first_unfinished(
     names: &[WalFileName],
     last: WalFileName,
@@ -97,7 +97,8 @@ fn first_unfinished(
     for name in names.iter().rev().filter(|name| name.timeline == last.timeline) {
         let is_before = name.segment.next(segment_size) == Some(first.segment);
         match (is_before, name.is_partial) {
-            (true, true) => first = *name,
+            (true, true) if name.compression == last.compression => first = *name,
+            (true, true) => {}
             (true, false) => break,
             (false, _) if name.segment == first.segment && !name.is_partial => break,
             (false, _) => {}

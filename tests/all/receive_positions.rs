@@ -21,6 +21,7 @@ on_servers!(the_directory_counts_before_the_slot: pg13 pg15 pg18);
 on_servers!(files_in_the_directory_are_judged_as_by_the_original: pg13 pg18);
 on_servers!(a_partial_segment_of_another_size_is_completed: pg18);
 on_servers!(what_is_stored_is_not_overwritten_with_something_else: pg18);
+on_servers!(the_directory_of_another_cluster_is_refused: pg18);
 
 fn an_empty_directory_begins_where_the_server_or_the_slot_is(installation: Installation) {
     let server = source(installation).initdb(&["--wal-segsize=1"]).start();
@@ -166,4 +167,19 @@ fn what_is_stored_is_not_overwritten_with_something_else(installation: Installat
     let words = format!("differs from what is in file \"{}\"", path.display());
     assert!(error.starts_with("WAL received before ") && error.ends_with(&words), "{error}");
     assert!(fs::read(&path).unwrap() == stored, "the file was changed");
+}
+
+fn the_directory_of_another_cluster_is_refused(installation: Installation) {
+    let server = source(installation).start();
+    // Clusters of the same kind are copies of each other.
+    let other = source(installation).initdb(&["--no-instructions"]).start();
+    let scratch = Scratch::new();
+    let directory = scratch.directory("wal");
+    let mut receiver = Receiver::streaming(Program::ours(), &server, &directory, &[]);
+    let end = write_wal(&server, 100_000);
+    receiver.wait_for(&server, end);
+    receiver.stop();
+    let finished = run(Program::ours(), &other, &directory, &[]);
+    let error = finished.failed();
+    assert!(error.contains(".partial\" is from different database system: "), "{error}");
 }

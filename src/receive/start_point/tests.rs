@@ -245,7 +245,7 @@ fn compressed_segments_count_if_their_contents_are_whole() {
                 ("000000010000000000000008.lz4.partial", Plain(0)),
                 ("000000010000000000000009.zst.partial", Plain(0)),
             ],
-            &["0/700000 1"],
+            &["0/900000 1"],
         ),
         (
             "a torn one beside a whole one",
