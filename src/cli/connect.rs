@@ -11,6 +11,7 @@ use crate::net::conninfo::{
 };
 use crate::net::{self, ConnectError, Connection};
 use crate::pg::OsError;
+use crate::pipeline::{InPlace, in_place};
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,18 @@ pub(super) fn block_on<T, E: From<io::Error>>(
     // A name service or a KDC that hangs would be waited for. Nothing of the command is on such a thread.
     runtime.shutdown_background();
     outcome
+}
+
+/// Runs a command to its end, on this thread, and the blocking work that it leaves.
+pub(super) fn block_on_in_place<T: Send, E: From<io::Error> + Send>(
+    place: &InPlace,
+    command: impl Future<Output = Result<T, E>> + Send,
+) -> Result<T, E> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let outcome = in_place::block_on(&runtime, place, command);
+    // As above.
+    runtime.shutdown_background();
+    outcome?
 }
 
 /// Connects; asks for a password where one is needed and may be asked for. Also returns how to connect once

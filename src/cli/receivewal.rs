@@ -6,10 +6,11 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::args::{ReceivewalAction, ReceivewalRequest, Verbosity};
-use super::connect::{NotConnected, block_on, connect};
+use super::connect::{NotConnected, block_on, block_on_in_place, connect};
 use super::{Messages, Program, TerminalObserver, signals};
 use crate::net::CommandError;
 use crate::pg::OsError;
+use crate::pipeline::InPlace;
 use crate::receive::{self, IfSlotExists, ReceiveConfig, ReceiveError, ReceiveJob};
 use crate::storage::StorageError;
 
@@ -53,13 +54,14 @@ fn receive(
 ) -> Result<(), Failure> {
     // Before the server is bothered, as the original does.
     make_sure_it_opens(&config.directory).map_err(Failure::Directory)?;
-    block_on(async {
+    let in_place = InPlace::default();
+    block_on_in_place(&in_place, async {
         let (connection, connect) = connect(program, &request.connection, drop).await?;
         // Not before: until there is a stream, and while a password is typed, a signal just ends us.
         let interrupt = signals::first_interrupt()?;
         signals::ignore_hangups()?;
         let observer = TerminalObserver::on_stderr(program, request.verbosity, request.progress);
-        let job = ReceiveJob { config, connect: &connect, observer: &observer };
+        let job = ReceiveJob { config, connect: &connect, observer: &observer, in_place: Some(&in_place) };
         Ok(receive::run(job, connection, interrupt.cancelled()).await?)
     })
 }

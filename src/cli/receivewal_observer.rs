@@ -1,7 +1,7 @@
 //! Tells the user what happens while WAL is received.
 
-use std::cell::RefCell;
 use std::io::{self, IsTerminal as _, Stderr, Write};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::args::{ShowProgress, Verbosity};
@@ -14,10 +14,15 @@ use crate::receive::{Event, Hole, HoleCause, Observer, ReceiveStatus};
 /// Prints events as messages.
 #[derive(Debug)]
 pub struct TerminalObserver<W: Write> {
-    // Events come from one thread, but through shared references.
-    messages: RefCell<Messages<W>>,
     verbosity: Verbosity,
-    status: RefCell<Option<StatusLine>>,
+    screen: Mutex<Shown<W>>,
+}
+
+/// What the user sees.
+#[derive(Debug)]
+struct Shown<W: Write> {
+    messages: Messages<W>,
+    status: Option<StatusLine>,
 }
 
 /// Shows how far receiving is.
@@ -88,30 +93,33 @@ impl TerminalObserver<Stderr> {
 impl<W: Write> TerminalObserver<W> {
     /// Prints with `messages`, each step only if `verbosity` says so, and a status line if there is one.
     pub fn new(messages: Messages<W>, verbosity: Verbosity, status: Option<StatusLine>) -> Self {
-        let (messages, status) = (RefCell::new(messages), RefCell::new(status));
-        TerminalObserver { messages, verbosity, status }
+        TerminalObserver { verbosity, screen: Mutex::new(Shown { messages, status }) }
     }
 
     /// Returns the messages.
     pub fn finish(self) -> Messages<W> {
-        self.messages.into_inner()
+        self.screen.into_inner().unwrap_or_else(PoisonError::into_inner).messages
+    }
+
+    fn screen(&self) -> MutexGuard<'_, Shown<W>> {
+        // At worst, a line is half written.
+        self.screen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<W: Write> Observer for TerminalObserver<W> {
+impl<W: Write + Send> Observer for TerminalObserver<W> {
     fn report(&self, event: Event) {
-        let mut messages = self.messages.borrow_mut();
-        if let Some(line) =
-            self.status.borrow_mut().as_mut().filter(|_| is_told(self.verbosity, &event))
-        {
+        let Shown { messages, status } = &mut *self.screen();
+        if let Some(line) = status.as_mut().filter(|_| is_told(self.verbosity, &event)) {
             line.leave(messages.out());
         }
-        tell(&mut messages, self.verbosity, &event);
+        tell(messages, self.verbosity, &event);
     }
 
     fn note(&self, status: ReceiveStatus) {
-        if let Some(line) = self.status.borrow_mut().as_mut() {
-            line.show(status, Instant::now(), self.messages.borrow_mut().out());
+        let Shown { messages, status: line } = &mut *self.screen();
+        if let Some(line) = line {
+            line.show(status, Instant::now(), messages.out());
         }
     }
 }

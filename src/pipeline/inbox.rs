@@ -11,7 +11,12 @@ use super::Ended;
 /// Creates a queue for items of at most `weight_max` together; one heavier item alone is let in too.
 pub fn inbox<T>(weight_max: usize) -> (InboxSender<T>, InboxReceiver<T>) {
     let shared = Arc::new(Shared {
-        state: Mutex::new(State { items: VecDeque::new(), weight: 0, is_closed: false }),
+        state: Mutex::new(State {
+            items: VecDeque::new(),
+            weight: 0,
+            is_called: false,
+            is_closed: false,
+        }),
         weight_max,
         filled: Condvar::new(),
         emptied: Notify::new(),
@@ -31,6 +36,8 @@ struct Shared<T> {
 struct State<T> {
     items: VecDeque<T>,
     weight: usize,
+    /// The reader is to look at what there is.
+    is_called: bool,
     /// One of both sides is gone.
     is_closed: bool,
 }
@@ -78,11 +85,16 @@ impl<T> InboxSender<T> {
 
     /// Adds items of a weight, whether there is room or not: [`Self::room`] comes first.
     pub fn push(&self, items: impl IntoIterator<Item = T>, weight: usize) {
+        self.push_unnoticed(items, weight);
+        self.0.filled.notify_one();
+    }
+
+    /// Adds items as [`Self::push`] does, but leaves the reader asleep: somebody else sees to it that they are
+    /// taken.
+    pub fn push_unnoticed(&self, items: impl IntoIterator<Item = T>, weight: usize) {
         let mut state = self.0.lock();
         state.items.extend(items);
         state.weight = state.weight.saturating_add(weight);
-        drop(state);
-        self.0.filled.notify_one();
     }
 }
 
@@ -92,13 +104,15 @@ impl<T> Drop for InboxSender<T> {
     }
 }
 
-/// What the reader finds.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Taken<T> {
-    /// Everything that was there; at least one item.
-    Items(VecDeque<T>),
+/// Why the reader waits no longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waited {
+    /// There is something to take.
+    Filled,
+    /// Somebody called.
+    Called,
     /// Nothing came in time.
-    Nothing,
+    InVain,
     /// Nothing is there and nothing more will come.
     Closed,
 }
@@ -108,29 +122,49 @@ pub enum Taken<T> {
 pub struct InboxReceiver<T>(Arc<Shared<T>>);
 
 impl<T> InboxReceiver<T> {
-    /// Takes everything that is there; waits for the first item, for ever or so long.
-    pub fn take(&self, patience: Option<Duration>) -> Taken<T> {
+    /// Waits until something is there, or a call comes; for ever or so long.
+    pub fn wait(&self, patience: Option<Duration>) -> Waited {
         let deadline = patience.map(|patience| Instant::now() + patience);
         let mut state = self.0.lock();
-        while state.items.is_empty() {
-            if state.is_closed {
-                return Taken::Closed;
+        loop {
+            let is_called = std::mem::take(&mut state.is_called);
+            match (state.items.is_empty(), state.is_closed) {
+                (false, _) => return Waited::Filled,
+                (true, _) if is_called => return Waited::Called,
+                (true, true) => return Waited::Closed,
+                (true, false) => {}
             }
             state =
                 match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
                     None => self.0.filled.wait(state).unwrap_or_else(PoisonError::into_inner),
-                    Some(Duration::ZERO) => return Taken::Nothing,
+                    Some(Duration::ZERO) => return Waited::InVain,
                     Some(left) => {
                         let waited = self.0.filled.wait_timeout(state, left);
                         waited.unwrap_or_else(PoisonError::into_inner).0
                     }
                 };
         }
+    }
+
+    /// Takes everything that is there.
+    pub fn take(&self) -> VecDeque<T> {
+        let mut state = self.0.lock();
         state.weight = 0;
         let items = std::mem::take(&mut state.items);
         drop(state);
         self.0.emptied.notify_waiters();
-        Taken::Items(items)
+        items
+    }
+
+    /// Refuses all that comes.
+    pub fn close(&self) {
+        self.0.close();
+    }
+
+    /// Makes whoever waits look at what there is.
+    pub fn call(&self) {
+        self.0.lock().is_called = true;
+        self.0.filled.notify_one();
     }
 }
 
@@ -157,12 +191,14 @@ mod tests {
         let (sender, receiver) = inbox(10);
         sender.push([1, 2], 1);
         sender.push([3], 1);
-        assert_eq!(receiver.take(None), Taken::Items([1, 2, 3].into()));
-        assert_eq!(receiver.take(Some(Duration::ZERO)), Taken::Nothing);
-        sender.push([4], 1);
+        assert_eq!((receiver.wait(None), receiver.take()), (Waited::Filled, [1, 2, 3].into()));
+        assert_eq!(receiver.wait(Some(Duration::ZERO)), Waited::InVain);
+        receiver.call();
+        assert_eq!(receiver.wait(None), Waited::Called);
+        sender.push_unnoticed([4], 1);
         drop(sender);
-        assert_eq!(receiver.take(None), Taken::Items([4].into()));
-        assert_eq!(receiver.take(None), Taken::Closed);
+        assert_eq!((receiver.wait(None), receiver.take()), (Waited::Filled, [4].into()));
+        assert_eq!(receiver.wait(None), Waited::Closed);
     }
 
     #[test]
@@ -174,7 +210,7 @@ mod tests {
             let full = tokio::time::timeout(Duration::from_millis(10), sender.room()).await;
             assert!(full.is_err());
             let reader = std::thread::spawn(move || {
-                assert_eq!(receiver.take(None), Taken::Items([0].into()));
+                assert_eq!((receiver.wait(None), receiver.take()), (Waited::Filled, [0].into()));
                 receiver
             });
             sender.room().await.unwrap();
@@ -188,8 +224,8 @@ mod tests {
         let (sender, receiver) = inbox(7);
         let reader = std::thread::spawn(move || {
             let mut all = Vec::new();
-            while let Taken::Items(items) = receiver.take(None) {
-                all.extend(items);
+            while receiver.wait(None) != Waited::Closed {
+                all.extend(receiver.take());
             }
             all
         });

@@ -1,6 +1,7 @@
-//! A named thread behind a bounded queue, and a queue whose reader takes everything at once. Knows nothing of
-//! PostgreSQL.
+//! A named thread behind a bounded queue, a queue whose reader takes everything at once, and blocking work on the
+//! thread that runs a future. Knows nothing of PostgreSQL.
 
+pub mod in_place;
 mod inbox;
 
 use std::panic::resume_unwind;
@@ -8,7 +9,8 @@ use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, oneshot};
 
-pub use inbox::{InboxReceiver, InboxSender, Taken, inbox};
+pub use in_place::InPlace;
+pub use inbox::{InboxReceiver, InboxSender, Waited, inbox};
 
 /// A thread that takes batches from a bounded queue, in order, and ends with a result.
 ///

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::history::HistoryError;
 use crate::net::{ClusterError, CommandError, ConnectError, ConnectionError};
-use crate::pg::{Lsn, OsError, TimelineId};
+use crate::pg::{Lsn, TimelineId};
 use crate::storage::StorageError;
 use crate::wal::WalWriteError;
 
@@ -113,9 +113,6 @@ pub enum ReceiveError {
     /// The stream ended, and the user wants no other.
     #[error("disconnected")]
     Disconnected,
-    /// No thread for writing.
-    #[error("could not create thread: {}", OsError(.0))]
-    Thread(std::io::Error),
 }
 
 /// How the WAL that comes next was lost.

@@ -125,7 +125,7 @@ pub struct ReceiveStatus {
 }
 
 /// Hears of what happens.
-pub trait Observer {
+pub trait Observer: Sync {
     /// Takes an event.
     fn report(&self, event: Event);
 

@@ -12,6 +12,7 @@ use super::{Event, Observer, OnDisconnect, ReceiveConfig, ReceiveError};
 use crate::net::conninfo::ConnectOptions;
 use crate::net::{self, Connection};
 use crate::pg::{Lsn, TimelineId};
+use crate::pipeline::InPlace;
 
 /// WAL to receive.
 #[derive(Clone, Copy)]
@@ -22,6 +23,8 @@ pub struct ReceiveJob<'a> {
     pub connect: &'a ConnectOptions,
     /// Hears of events.
     pub observer: &'a dyn Observer,
+    /// Where blocking work can be left, if something runs it there.
+    pub in_place: Option<&'a InPlace>,
 }
 
 /// What is known from one connection to the next.
@@ -54,7 +57,7 @@ pub(super) struct Memory {
 pub async fn run(
     job: ReceiveJob<'_>,
     connection: Connection,
-    interrupted: impl Future<Output = ()>,
+    interrupted: impl Future<Output = ()> + Send,
 ) -> Result<(), ReceiveError> {
     let interrupted = pin!(interrupted);
     let mut interrupt: Interrupt<'_> = interrupted;

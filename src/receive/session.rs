@@ -261,9 +261,8 @@ impl<'a> Session<'a> {
             command::start_replication(self.job.config.slot.as_deref(), plan.start, plan.timeline);
         self.connection.send_command(&text).await?;
         let (failures, failed) = mpsc::channel(SIDE_FAILURES_MAX);
-        let (inbox, writer) =
-            WalWriter::start(self.writer_config(plan), self.record_sink(plan, failures))
-                .map_err(ReceiveError::Thread)?;
+        let (config, sink) = (self.writer_config(plan), self.record_sink(plan, failures));
+        let (inbox, writer) = WalWriter::start(config, sink, self.job.in_place.cloned())?;
         let mut follower =
             Follower::new(self.job, plan, &mut self.connection, inbox, writer.progress(), failed);
         let outcome = follower.follow(interrupt).await;

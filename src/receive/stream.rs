@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
-use tokio::time::{sleep, sleep_until, timeout};
+use tokio::time::{Sleep, sleep, timeout};
 
 use super::run::ReceiveJob;
 use super::{Event, ReceiveError, ReceiveStatus};
@@ -55,7 +55,7 @@ pub(super) enum StreamEnd {
 }
 
 /// A future that completes when the user wants no more; polled by one stream after the other.
-pub(super) type Interrupt<'a> = Pin<&'a mut dyn Future<Output = ()>>;
+pub(super) type Interrupt<'a> = Pin<&'a mut (dyn Future<Output = ()> + Send)>;
 
 /// A stream that is being followed.
 pub(super) struct Follower<'a, 'c> {
@@ -72,7 +72,27 @@ pub(super) struct Follower<'a, 'c> {
     owed: Option<Lsn>,
     /// How long the disk has done nothing while somebody waits for it.
     patience: Patience,
+    alarm: Alarm,
     finished: FinishedSegments<'a>,
+}
+
+/// A timer that is set often and rings seldom. To set one costs system calls, so it is only set again to ring earlier;
+/// it may ring too early.
+#[derive(Debug)]
+struct Alarm(Pin<Box<Sleep>>);
+
+impl Alarm {
+    fn new() -> Self {
+        Alarm(Box::pin(sleep(Duration::ZERO)))
+    }
+
+    async fn at_or_before(&mut self, moment: Instant) {
+        let moment = moment.into();
+        if self.0.is_elapsed() || moment < self.0.deadline() {
+            self.0.as_mut().reset(moment);
+        }
+        self.0.as_mut().await;
+    }
 }
 
 /// Waits for a writer as long as it gets on, however slowly.
@@ -129,6 +149,7 @@ impl<'a, 'c> Follower<'a, 'c> {
             flushed: Lsn::INVALID,
             owed: None,
             patience,
+            alarm: Alarm::new(),
             finished,
         }
     }
@@ -161,7 +182,7 @@ impl<'a, 'c> Follower<'a, 'c> {
                 received = self.connection.receive() => received.map_err(|e| self.failure(e))?,
                 changed = self.progress.changed() => changed.map_err(|_| ReceiveError::WriterEnded)?,
                 () = interrupt.as_mut() => return Ok(StreamEnd::Interrupted),
-                () = sleep_until(wake_up.into()) => self.sync_for_status(),
+                () = self.alarm.at_or_before(wake_up) => self.sync_for_status(),
             }
         }
     }
@@ -314,6 +335,8 @@ impl<'a, 'c> Follower<'a, 'c> {
         self.patience = Patience::begin(&self.inbox);
         loop {
             tokio::select! {
+                // Mostly there is room, and no timer is to be set then.
+                biased;
                 room = self.inbox.room() => return room.map_err(|Ended| ReceiveError::WriterEnded),
                 () = sleep(BLOCKED_STATUS_INTERVAL) => {}
             }

@@ -143,6 +143,11 @@ impl SegmentFile {
         file.write_out()
     }
 
+    /// Says whether [`Self::write_zeros_ahead`] would write anything.
+    pub fn is_at_end_of_zeros(&self) -> bool {
+        self.size.is_some_and(|size| self.file.end() > self.file.zeroed && self.file.zeroed < size)
+    }
+
     /// Prepares for many small syncs: the space that comes next is filled with zeros, if it is not yet.
     ///
     /// Space that is only reserved costs an entry in the file system's journal when it is first written, for each
@@ -153,8 +158,8 @@ impl SegmentFile {
     /// If writing fails.
     pub fn write_zeros_ahead(&mut self) -> Result<(), StorageError> {
         match self.size {
-            Some(size) => self.file.write_zeros_ahead(size),
-            None => Ok(()),
+            Some(size) if self.is_at_end_of_zeros() => self.file.write_zeros_ahead(size),
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -258,16 +263,17 @@ impl BlockFile {
         Ok(())
     }
 
+    /// Returns where the next byte goes.
+    fn end(&self) -> u64 {
+        self.offset + self.block.filled() as u64
+    }
+
     fn write_zeros_ahead(&mut self, size: u64) -> Result<(), StorageError> {
-        let filled = self.offset + self.block.filled() as u64;
-        if filled <= self.zeroed {
-            return Ok(());
-        }
         let mut zeros = Block::new();
         zeros.skip(BLOCK_SIZE);
         // Not where anything was written.
         let mut from = (self.offset + self.written as u64).next_multiple_of(ALIGNMENT as u64);
-        let until = (filled + ZEROS_AHEAD).next_multiple_of(BLOCK_SIZE as u64).min(size);
+        let until = (self.end() + ZEROS_AHEAD).next_multiple_of(BLOCK_SIZE as u64).min(size);
         while from < until {
             let block_end = (from + 1).next_multiple_of(BLOCK_SIZE as u64);
             let length = usize::try_from(block_end.min(until) - from).unwrap_or(BLOCK_SIZE);

@@ -7,34 +7,43 @@
 //!    └────── WalProgress ─┴──────────────────────────────────┘
 //! ```
 //!
-//! While the writer waits for a sync, the next bytes gather in its inbox and share the next one.
+//! While the writer waits for a sync, the next bytes gather in its inbox and share the next one. Little that somebody
+//! waits for is written and synced by the session's own thread, in turn with the writer's: see [`InPlace`].
 
 mod closer;
 mod error;
+mod log_writer;
 mod prior;
 mod progress;
 mod segment;
-mod thread;
+mod turns;
 
+use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::watch;
 
 use super::SyncPolicy;
 use crate::pg::{Compression, Lsn, TimelineId, WalSegmentSize};
-use crate::pipeline::{Ended, InboxSender, Worker, inbox};
+use crate::pipeline::{Ended, InPlace, InboxSender, Worker, inbox};
 use crate::storage::DirectIo;
 use crate::walrecord::{WalFormat, WalRecord};
 
 pub use error::WalWriteError;
 pub use progress::WalProgress;
 use progress::{Acknowledger, Heartbeat};
-use thread::WriterThread;
+use log_writer::LogWriter;
+use turns::Turns;
 
 /// Received bytes that wait for the writer at most. Enough for what a fast server sends during a slow sync
 /// (100 ms at 100 MB/s), and well within the memory limit.
 const INBOX_BYTES_MAX: usize = 12 << 20;
+
+/// What is written on the thread that received it, at most: so little that nothing is gained beside the receipt of
+/// the next bytes, and a hand-over would cost more.
+const IN_PLACE_BYTES_MAX: usize = 64 << 10;
 
 /// What is written, and where.
 #[derive(Clone, Debug)]
@@ -81,10 +90,17 @@ pub enum WalInput {
 pub type RecordSink = Box<dyn FnMut(&WalRecord) + Send>;
 
 /// The way to the writer of one timeline's stream. Dropping it lets the writer finish.
-#[derive(Debug)]
 pub struct WalInbox {
     queue: InboxSender<WalInput>,
+    turns: Arc<Turns>,
+    in_place: Option<InPlace>,
     heartbeat: Heartbeat,
+}
+
+impl fmt::Debug for WalInbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WalInbox").finish_non_exhaustive()
+    }
 }
 
 impl WalInbox {
@@ -99,7 +115,17 @@ impl WalInbox {
     /// Hands input over, which is as heavy as the memory that it takes.
     pub fn push(&self, input: Vec<WalInput>) {
         let weight = input.iter().map(WalInput::weight).sum();
-        self.queue.push(input, weight);
+        let is_for_now = input.last().is_some_and(WalInput::is_last_for_now);
+        match &self.in_place {
+            Some(in_place)
+                if is_for_now && weight <= IN_PLACE_BYTES_MAX && self.turns.is_free() =>
+            {
+                self.queue.push_unnoticed(input, weight);
+                let turns = Arc::clone(&self.turns);
+                in_place.leave(move || turns.write_in_place());
+            }
+            Some(_) | None => self.queue.push(input, weight),
+        }
     }
 
     /// Returns a number that changes as long as the writer gets on, however slowly.
@@ -123,21 +149,25 @@ pub struct Suspended {
 }
 
 impl WalWriter {
-    /// Starts the thread.
+    /// Starts the thread. Little that somebody waits for is left `in_place`, if there is such a place.
     ///
     /// # Errors
-    /// If the operating system gives none.
+    /// If a thread cannot be started.
     pub fn start(
         config: WalWriterConfig,
         on_record: RecordSink,
-    ) -> std::io::Result<(WalInbox, Self)> {
+        in_place: Option<InPlace>,
+    ) -> Result<(WalInbox, Self), WalWriteError> {
         let (sender, receiver) = inbox(INBOX_BYTES_MAX);
         let (acknowledger, progress) = Acknowledger::new(config.start);
         let heartbeat = acknowledger.heartbeat().clone();
-        let worker = Worker::spawn("wal-writer", 1, move |_| {
-            WriterThread::new(config, receiver, acknowledger, on_record)?.run()
-        })?;
-        Ok((WalInbox { queue: sender, heartbeat }, WalWriter { worker, progress }))
+        let writer = LogWriter::new(config, acknowledger, on_record)?;
+        let turns = Arc::new(Turns::new(receiver, writer));
+        let shared = Arc::clone(&turns);
+        let worker = Worker::spawn("wal-writer", 1, move |_| shared.run());
+        let worker = worker.map_err(WalWriteError::Thread)?;
+        let inbox = WalInbox { queue: sender, turns, in_place, heartbeat };
+        Ok((inbox, WalWriter { worker, progress }))
     }
 
     /// Returns how far the writer is, and hears of changes.
@@ -155,6 +185,11 @@ impl WalWriter {
 }
 
 impl WalInput {
+    /// Says whether nothing comes behind it at the moment, as far as is known.
+    fn is_last_for_now(&self) -> bool {
+        matches!(self, WalInput::Data { is_latest: true, .. } | WalInput::Sync)
+    }
+
     fn weight(&self) -> usize {
         match self {
             WalInput::Data { bytes, .. } => size_of::<Self>() + bytes.len(),

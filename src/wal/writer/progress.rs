@@ -1,7 +1,7 @@
 //! How far the writer is.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
@@ -87,60 +87,58 @@ impl Acknowledger {
         self.sender.send_modify(|progress| progress.has_failed = true);
     }
 
-    /// Notes how much is written, and the newest commit.
-    pub(super) fn written(&self, written: Lsn, last_commit: Option<Timestamp>) {
-        self.sender.send_if_modified(|progress| {
-            let before = *progress;
-            progress.written = progress.written.max(written);
+    /// Notes how much is written, how much of the segment under way is on stable storage if that is news, and the
+    /// newest commit.
+    pub(super) fn settled(
+        &self,
+        written: Lsn,
+        synced: Option<Lsn>,
+        last_commit: Option<Timestamp>,
+    ) {
+        let mut pending = self.pending();
+        pending.synced = synced.unwrap_or(pending.synced);
+        let flushed = synced.filter(|_| pending.closing == 0);
+        self.publish(|progress| {
+            progress.advance(written, flushed);
             progress.last_commit = last_commit.or(progress.last_commit);
-            *progress != before
         });
-    }
-
-    /// Notes how much of the segment under way is on stable storage.
-    pub(super) fn synced(&self, synced: Lsn) {
-        self.update(
-            |pending| {
-                pending.synced = synced;
-                (pending.closing == 0).then_some(synced)
-            },
-            None,
-        );
     }
 
     /// Notes that a complete segment is on its way to stable storage.
     pub(super) fn closing(&self) {
-        self.update(
-            |pending| {
-                pending.closing += 1;
-                None
-            },
-            None,
-        );
+        self.pending().closing += 1;
     }
 
     /// Notes that the oldest such segment, which ends here, has arrived there and has its final name.
     pub(super) fn closed(&self, end: Lsn) {
-        self.update(
-            |pending| {
-                pending.closing = pending.closing.saturating_sub(1);
-                Some(if pending.closing == 0 { end.max(pending.synced) } else { end })
-            },
-            Some(end),
-        );
+        let mut pending = self.pending();
+        pending.closing = pending.closing.saturating_sub(1);
+        let flushed = if pending.closing == 0 { end.max(pending.synced) } else { end };
+        self.publish(|progress| {
+            progress.advance(flushed, Some(flushed));
+            progress.finished = progress.finished.max(end);
+        });
     }
 
-    fn update(&self, change: impl FnOnce(&mut Pending) -> Option<Lsn>, finished: Option<Lsn>) {
+    fn pending(&self) -> MutexGuard<'_, Pending> {
         // Nothing that is done under the lock leaves a state that is not whole.
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        let flushed = change(&mut pending);
-        if flushed.is_some() || finished.is_some() {
-            self.sender.send_modify(|progress| {
-                progress.flushed = progress.flushed.max(flushed.unwrap_or(Lsn::INVALID));
-                progress.written = progress.written.max(progress.flushed);
-                progress.finished = progress.finished.max(finished.unwrap_or(Lsn::INVALID));
-            });
-        }
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes what is known, and tells only news: each costs whoever hears of it a system call.
+    fn publish(&self, change: impl FnOnce(&mut WalProgress)) {
+        self.sender.send_if_modified(|progress| {
+            let before = *progress;
+            change(progress);
+            *progress != before
+        });
+    }
+}
+
+impl WalProgress {
+    fn advance(&mut self, written: Lsn, flushed: Option<Lsn>) {
+        self.flushed = self.flushed.max(flushed.unwrap_or(Lsn::INVALID));
+        self.written = self.written.max(written).max(self.flushed);
     }
 }
 
@@ -152,13 +150,14 @@ mod tests {
     fn nothing_is_acknowledged_before_what_lies_before_it() {
         let (acknowledger, progress) = Acknowledger::new(Lsn::new(100));
         let flushed = || progress.borrow().flushed.offset();
+        let synced = |at| acknowledger.settled(Lsn::new(at), Some(Lsn::new(at)), None);
         assert_eq!(flushed(), 0);
-        acknowledger.synced(Lsn::new(150));
+        synced(150);
         assert_eq!(flushed(), 150);
         acknowledger.closing();
-        acknowledger.synced(Lsn::new(210));
+        synced(210);
         acknowledger.closing();
-        acknowledger.synced(Lsn::new(333));
+        synced(333);
         assert_eq!(flushed(), 150);
         acknowledger.closed(Lsn::new(200));
         assert_eq!((flushed(), progress.borrow().finished.offset()), (200, 200));

@@ -152,6 +152,11 @@ impl Segment {
         self.file.sync()
     }
 
+    /// Says whether the next bytes reach where [`Self::write_zeros_ahead`] would write.
+    pub(super) fn is_at_end_of_zeros(&self) -> bool {
+        self.file.is_at_end_of_zeros()
+    }
+
     /// Prepares for many small syncs.
     pub(super) fn write_zeros_ahead(&mut self) -> Result<(), StorageError> {
         self.file.write_zeros_ahead()

@@ -45,7 +45,7 @@ fn write(config: WalWriterConfig, log: &[u8]) -> (Result<Suspended, WalWriteErro
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
         let mut at = config.start.offset();
-        let (inbox, writer) = WalWriter::start(config, Box::new(|_| {})).unwrap();
+        let (inbox, writer) = WalWriter::start(config, Box::new(|_| {}), None).unwrap();
         for piece in log.chunks(100_000) {
             let bytes = Bytes::copy_from_slice(piece);
             // As if the server had more.

@@ -1,5 +1,6 @@
-//! The writer's thread.
+//! Proving the log and writing it into segments.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::closer::Closer;
@@ -7,7 +8,6 @@ use super::progress::Acknowledger;
 use super::segment::Segment;
 use super::{RecordSink, Suspended, WalInput, WalWriteError, WalWriterConfig};
 use crate::pg::{Lsn, Timestamp};
-use crate::pipeline::{InboxReceiver, Taken};
 use crate::storage::durable;
 use crate::wal::SyncPolicy;
 use crate::walrecord::{RecordKind, WalDamage, WalOrigin, WalReader, WalRecord};
@@ -16,9 +16,8 @@ use crate::walrecord::{RecordKind, WalDamage, WalOrigin, WalReader, WalRecord};
 /// sync costs on a fast device many times over, short enough that nobody feels it.
 const SETTLE_DELAY_MAX: Duration = Duration::from_millis(5);
 
-pub(super) struct WriterThread {
+pub(super) struct LogWriter {
     config: WalWriterConfig,
-    inbox: InboxReceiver<WalInput>,
     acknowledger: Acknowledger,
     on_record: RecordSink,
     reader: Option<WalReader>,
@@ -33,12 +32,13 @@ pub(super) struct WriterThread {
     sync_wanted: bool,
     /// Whether the server had no more than what came last.
     is_latest: bool,
+    /// Whether one small sync was done, so that others follow soon.
+    more_syncs_follow: bool,
 }
 
-impl WriterThread {
+impl LogWriter {
     pub(super) fn new(
         config: WalWriterConfig,
-        inbox: InboxReceiver<WalInput>,
         acknowledger: Acknowledger,
         on_record: RecordSink,
     ) -> Result<Self, WalWriteError> {
@@ -47,9 +47,8 @@ impl WriterThread {
         let reader = config.format.map(|format| {
             WalReader::new(WalOrigin { start, timeline, segment_size, format, system_identifier })
         });
-        Ok(WriterThread {
+        Ok(LogWriter {
             config,
-            inbox,
             acknowledger,
             on_record,
             reader,
@@ -60,25 +59,39 @@ impl WriterThread {
             unsettled_since: None,
             sync_wanted: false,
             is_latest: false,
+            more_syncs_follow: false,
         })
     }
 
-    /// Writes until the inbox is closed.
-    pub(super) fn run(mut self) -> Result<Suspended, WalWriteError> {
-        loop {
-            let patience = self.unsettled_since.map(|_| SETTLE_DELAY_MAX);
-            match self.inbox.take(patience) {
-                Taken::Items(items) => {
-                    for item in items {
-                        self.handle(item)?;
-                        self.acknowledger.heartbeat().beat();
-                        self.settle_if_overdue()?;
-                    }
-                    self.settle_if_due()?;
-                }
-                Taken::Nothing => self.settle()?,
-                Taken::Closed => return self.suspend(),
-            }
+    /// Takes what arrived, and settles it if the server has no more or somebody waits for it.
+    pub(super) fn take(&mut self, items: VecDeque<WalInput>) -> Result<(), WalWriteError> {
+        if items.is_empty() {
+            return Ok(());
+        }
+        for item in items {
+            self.handle(item)?;
+            self.acknowledger.heartbeat().beat();
+            self.settle_if_overdue()?;
+        }
+        if self.sync_wanted || self.is_latest { self.settle() } else { Ok(()) }
+    }
+
+    /// Returns how long to wait for more before [`Self::settle`]; for ever if everything is settled.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        self.unsettled_since.map(|_| SETTLE_DELAY_MAX)
+    }
+
+    /// Says whether [`Self::prepare`] would do something.
+    pub(super) fn can_prepare(&self) -> bool {
+        self.more_syncs_follow
+            && self.segment.as_ref().is_some_and(Segment::is_at_end_of_zeros)
+    }
+
+    /// Does what makes the next syncs cheaper, while nobody waits.
+    pub(super) fn prepare(&mut self) -> Result<(), WalWriteError> {
+        match &mut self.segment {
+            Some(segment) if self.more_syncs_follow => Ok(segment.write_zeros_ahead()?),
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -110,7 +123,7 @@ impl WriterThread {
     }
 
     fn prove(&mut self, bytes: &[u8]) -> Result<(), WalDamage> {
-        let WriterThread { reader, on_record, last_commit, .. } = self;
+        let LogWriter { reader, on_record, last_commit, .. } = self;
         let Some(reader) = reader else { return Ok(()) };
         reader.handle(bytes, &mut |record: WalRecord| {
             if let RecordKind::Commit(moment) = record.kind {
@@ -147,11 +160,6 @@ impl WriterThread {
         Ok(())
     }
 
-    /// Settles what arrived, if the server has no more or somebody waits for it.
-    fn settle_if_due(&mut self) -> Result<(), WalWriteError> {
-        if self.sync_wanted || self.is_latest { self.settle() } else { Ok(()) }
-    }
-
     /// Settles what arrived, if somebody may have waited for it long enough.
     fn settle_if_overdue(&mut self) -> Result<(), WalWriteError> {
         let is_overdue = self.config.sync == SyncPolicy::AtOnce
@@ -160,7 +168,7 @@ impl WriterThread {
     }
 
     /// Writes everything out, and syncs it if somebody waits for that.
-    fn settle(&mut self) -> Result<(), WalWriteError> {
+    pub(super) fn settle(&mut self) -> Result<(), WalWriteError> {
         self.unsettled_since = None;
         if self.segment.as_ref().is_some_and(|segment| segment.is_behind(self.is_latest)) {
             return Ok(());
@@ -168,30 +176,24 @@ impl WriterThread {
         let sync = std::mem::take(&mut self.sync_wanted) || self.config.sync == SyncPolicy::AtOnce;
         // What a compressor holds is only given up where somebody waits: it costs some of the compression.
         let mut is_written = self.config.compression.is_none();
+        let mut synced = None;
         if let Some(segment) = &mut self.segment {
             match (sync, self.config.sync) {
                 (true, SyncPolicy::AtOnce | SyncPolicy::Segments) => segment.sync()?,
                 (true, SyncPolicy::Never) => segment.flush()?,
                 (false, _) => segment.write_out()?,
             }
-            if sync {
-                self.acknowledger.synced(self.position);
-                is_written = true;
-            }
+            is_written |= sync;
+            synced = sync.then_some(self.position);
         }
         let written = if is_written { self.position } else { Lsn::INVALID };
-        self.acknowledger.written(written, self.last_commit);
-        match &mut self.segment {
-            // Another such sync follows soon.
-            Some(segment) if sync && self.config.sync == SyncPolicy::AtOnce && self.is_latest => {
-                Ok(segment.write_zeros_ahead()?)
-            }
-            Some(_) | None => Ok(()),
-        }
+        self.more_syncs_follow = sync && self.config.sync == SyncPolicy::AtOnce && self.is_latest;
+        self.acknowledger.settled(written, synced, self.last_commit);
+        Ok(())
     }
 
     /// Closes what is there; a segment that is not complete keeps its partial name.
-    fn suspend(mut self) -> Result<Suspended, WalWriteError> {
+    pub(super) fn suspend(mut self) -> Result<Suspended, WalWriteError> {
         let mut not_renamed = None;
         if let Some(segment) = self.segment.take() {
             let is_behind = segment.is_behind(false);
@@ -202,12 +204,12 @@ impl WriterThread {
             }
             file.close()?;
             if !is_behind {
-                self.acknowledger.synced(self.position);
+                self.acknowledger.settled(self.position, Some(self.position), self.last_commit);
             }
             not_renamed = Some(name);
         }
         self.closer.finish()?;
-        self.acknowledger.written(self.position, self.last_commit);
+        self.acknowledger.settled(self.position, None, self.last_commit);
         Ok(Suspended { not_renamed })
     }
 }
