@@ -61,7 +61,12 @@ fn receive(
         let interrupt = signals::first_interrupt()?;
         signals::ignore_hangups()?;
         let observer = TerminalObserver::on_stderr(program, request.verbosity, request.progress);
-        let job = ReceiveJob { config, connect: &connect, observer: &observer, in_place: Some(&in_place) };
+        let job = ReceiveJob {
+            config,
+            connect: &connect,
+            observer: &observer,
+            in_place: Some(&in_place),
+        };
         Ok(receive::run(job, connection, interrupt.cancelled()).await?)
     })
 }

@@ -83,8 +83,7 @@ impl LogWriter {
 
     /// Says whether [`Self::prepare`] would do something.
     pub(super) fn can_prepare(&self) -> bool {
-        self.more_syncs_follow
-            && self.segment.as_ref().is_some_and(Segment::is_at_end_of_zeros)
+        self.more_syncs_follow && self.segment.as_ref().is_some_and(Segment::is_at_end_of_zeros)
     }
 
     /// Does what makes the next syncs cheaper, while nobody waits.

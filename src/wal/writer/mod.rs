@@ -32,9 +32,9 @@ use crate::storage::DirectIo;
 use crate::walrecord::{WalFormat, WalRecord};
 
 pub use error::WalWriteError;
+use log_writer::LogWriter;
 pub use progress::WalProgress;
 use progress::{Acknowledger, Heartbeat};
-use log_writer::LogWriter;
 use turns::Turns;
 
 /// Received bytes that wait for the writer at most. Enough for what a fast server sends during a slow sync
