@@ -10,13 +10,16 @@
 //! | 5 | [`cli`] | arguments, terminal, signals, exit codes: the only place that prints |
 //! | 4 | [`backup`] | a base backup: prepare, receive, finish |
 //! | 4 | [`receive`] | continuous WAL receiving: where to start, reconnecting, timelines |
+//! | 4 | [`verify`] | a stored backup: files, pages and WAL against its manifest |
 //! | 3 | [`wal`] | streaming WAL: session driver, segments, history files |
 //! | 2 | [`net`] | connecting, TLS and GSSAPI, authentication, framed reads (tokio) |
 //! | 2 | [`storage`] | files: direct and buffered writers, compression, extraction, durable names, clean-up |
-//! | 2 | [`pipeline`] | a named thread behind a bounded queue; knows nothing of PostgreSQL |
+//! | 2 | [`pipeline`] | threads, queues, blocking work beside a future; knows nothing of PostgreSQL |
 //! | 1 | [`protocol`] | frames, start-up and authentication, replication commands, sub-protocols |
 //! | 1 | [`archive`] | tar and compressed streams as push streams |
 //! | 1 | [`manifest`] | `backup_manifest`: reading it and comparing it with what was received |
+//! | 1 | [`page`] | pages of relations: header and checksum |
+//! | 1 | [`control`] | the control file and the backup label |
 //! | 1 | [`walrecord`] | WAL pages and records: proving the log while it passes |
 //! | 0 | [`pg`] | vocabulary: positions, timelines, segments, versions, checksums, tablespaces |
 //!
@@ -30,12 +33,15 @@
 pub mod archive;
 pub mod backup;
 pub mod cli;
+pub mod control;
 pub mod manifest;
 pub mod net;
+pub mod page;
 pub mod pg;
 pub mod pipeline;
 pub mod protocol;
 pub mod receive;
 pub mod storage;
+pub mod verify;
 pub mod wal;
 pub mod walrecord;
