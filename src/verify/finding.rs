@@ -24,6 +24,8 @@ pub enum Problem {
     Missing,
     /// The file is there, but not listed.
     Extra,
+    /// The file is there more than once.
+    Repeated,
     /// The name stands for neither a file nor a directory.
     OddType,
     /// In a tar-format backup: the name stands for no file.
@@ -96,6 +98,7 @@ impl fmt::Display for Finding {
                 f,
                 "file \"{path}\" is present in archive \"{archive}\" but not in the manifest"
             ),
+            (Problem::Repeated, _) => write!(f, "file \"{path}\" is present more than once"),
             (Problem::OddType, _) => write!(f, "\"{path}\" is not a regular file or directory"),
             (Problem::NotRegular, _) => write!(f, "file \"{path}\" is not a regular file"),
             (Problem::NotExpected, _) => {
