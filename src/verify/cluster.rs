@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::contents::Place;
 use super::{Finding, Pages, Problem};
-use crate::control::{BackupLabel, ControlFile, ControlFileFault};
+use crate::control::{BackupLabel, ControlFile};
 use crate::manifest::ManifestSummary;
 
 /// More is never read of such a file; the control file has 8 KiB.
@@ -57,22 +57,22 @@ impl ClusterCheck {
     /// Checks the contents of such a file.
     pub(super) fn check(&self, part: Part, place: &Place, bytes: &[u8]) -> Option<Finding> {
         let problem = match part {
-            Part::ControlFile => self.check_control_file(bytes).map(Problem::ControlFile),
+            Part::ControlFile => self.check_control_file(bytes),
             Part::BackupLabel => self.check_label(bytes).map(Problem::BackupLabel),
         };
         problem.map(|problem| place.finding(problem))
     }
 
-    fn check_control_file(&self, bytes: &[u8]) -> Option<ControlFileFault> {
+    fn check_control_file(&self, bytes: &[u8]) -> Option<Problem> {
         let control = match ControlFile::parse(bytes) {
             Ok(control) => control,
-            Err(fault) => return Some(fault),
+            Err(fault) => return Some(Problem::ControlFile(fault)),
         };
         let has_checksums = control.data_checksum_version != 0;
         self.is_without_checksums.store(!has_checksums, Ordering::Relaxed);
         let found = control.system_identifier;
         let manifest = self.summary.system_identifier?;
-        (manifest != found).then_some(ControlFileFault::OtherCluster { manifest, found })
+        (manifest != found).then_some(Problem::OtherCluster { manifest, found })
     }
 
     fn check_label(&self, bytes: &[u8]) -> Option<String> {
@@ -81,7 +81,10 @@ impl ClusterCheck {
             Err(fault) => return Some(fault.to_string()),
         };
         let first = self.summary.wal_ranges.last()?;
-        label.check_begins(first.start_lsn, first.timeline).err().map(|fault| fault.to_string())
+        (label.start_lsn != first.start_lsn).then(|| {
+            let (label, manifest) = (label.start_lsn, first.start_lsn);
+            format!("backup begins at {label}, but at {manifest} in the manifest")
+        })
     }
 
     /// Says whether pages have no checksums, so that what was found of them does not count. The control file

@@ -55,12 +55,13 @@ struct DamagedPages {
 impl ContentsCheck {
     /// Begins; nothing, if nothing is to be looked for in this file.
     pub(super) fn begin(path: &[u8], listed: &Listed, rules: ContentsRules) -> Option<Self> {
-        let expected = listed.checksum.filter(|_| rules.is_compared).map(|(algorithm, digest)| {
-            (Digester::new(algorithm), digest)
-        });
-        let pages = rules.pages.and_then(|rules| {
-            RelationFile::of_path(path).map(|file| PageReader::new(file, rules))
-        });
+        let expected = listed
+            .checksum
+            .filter(|_| rules.is_compared)
+            .map(|(algorithm, digest)| (Digester::new(algorithm), digest));
+        let pages = rules
+            .pages
+            .and_then(|rules| RelationFile::of_path(path).map(|file| PageReader::new(file, rules)));
         (expected.is_some() || pages.is_some()).then_some(ContentsCheck {
             size: listed.size,
             read: 0,
@@ -125,9 +126,7 @@ fn compare(computed: &Digest, listed: &Digest) -> Option<Problem> {
     let (computed, listed) = (computed.as_slice(), listed.as_slice());
     match computed.len() == listed.len() {
         true => (computed != listed).then_some(Problem::Checksum),
-        false => {
-            Some(Problem::ChecksumLength { computed: computed.len(), listed: listed.len() })
-        }
+        false => Some(Problem::ChecksumLength { computed: computed.len(), listed: listed.len() }),
     }
 }
 

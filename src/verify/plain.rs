@@ -7,11 +7,11 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::PART_SIZE_MAX;
+use super::Problem;
+use super::cluster::PART_SIZE_MAX;
 use super::contents::{ContentsCheck, Place};
 use super::verification::Verification;
 use super::work::Work;
-use super::Problem;
 use crate::pg::OsError;
 use crate::storage::StorageError;
 

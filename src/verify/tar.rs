@@ -10,14 +10,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::Problem;
+use super::cluster::PART_SIZE_MAX;
+use super::contents::{ContentsCheck, Place};
 use super::plain::names;
 use super::tar_stream::StreamedArchive;
 use super::verification::Verification;
 use super::wal::WalSource;
 use super::work::{OpenArchive, Work};
-use super::cluster::PART_SIZE_MAX;
-use super::contents::{ContentsCheck, Place};
-use super::Problem;
 use crate::archive::{BLOCK_SIZE, Member, MemberKind, MemberSink, TarError, TarParser};
 use crate::pg::{CompressionFormat, OsError};
 use crate::storage::StorageError;
@@ -153,9 +153,9 @@ impl Archives {
             }
             block.truncate(read);
             index.offset += read as u64;
-            let handled = parser.handle(Bytes::from(block), &mut index).and_then(|()| {
-                parser.skip(size.saturating_sub(index.offset), &mut index)
-            });
+            let handled = parser
+                .handle(Bytes::from(block), &mut index)
+                .and_then(|()| parser.skip(size.saturating_sub(index.offset), &mut index));
             match handled {
                 Ok(skipped) => {
                     index.offset += skipped;

@@ -65,20 +65,23 @@ impl StreamedArchive {
         let mut members = Members { origin: &self.origin, verification, pieces, state: None };
         let (mut decoder, mut parser) = (Decoder::new(self.format), TarParser::default());
         let mut buffer = vec![0; READ_SIZE];
-        loop {
+        let outcome = loop {
             let size = file.read(&mut buffer).map_err(|error| io("read file", error))?;
             let bytes = buffer.get(..size).unwrap_or_default();
-            verification.progress.advance(bytes.len() as u64);
-            let outcome = match bytes {
-                [] => decoder.finish().and_then(|()| parser.finish().map_err(DecodeError::Sink)),
-                bytes => decoder.handle(bytes, &mut |contents| parser.handle(contents, &mut members)),
-            };
-            match outcome {
-                Ok(()) if bytes.is_empty() => return Ok(()),
-                Ok(()) => {}
-                Err(DecodeError::Sink(TarError::Sink(Unwanted))) => return Ok(()),
-                Err(error) => return Err(Problem::Archive(error.to_string())),
+            if bytes.is_empty() {
+                let ended = decoder.finish();
+                break ended.and_then(|()| parser.finish().map_err(DecodeError::Sink));
             }
+            verification.progress.advance(bytes.len() as u64);
+            let handled =
+                decoder.handle(bytes, &mut |contents| parser.handle(contents, &mut members));
+            if handled.is_err() {
+                break handled;
+            }
+        };
+        match outcome {
+            Ok(()) | Err(DecodeError::Sink(TarError::Sink(Unwanted))) => Ok(()),
+            Err(error) => Err(Problem::Archive(error.to_string())),
         }
     }
 }

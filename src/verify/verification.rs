@@ -26,9 +26,7 @@ impl Verification<'_> {
             None => Problem::Extra,
             Some(listed) => match listed.note_found() {
                 true => Problem::Repeated,
-                false if size != listed.size => {
-                    Problem::Size { found: size, listed: listed.size }
-                }
+                false if size != listed.size => Problem::Size { found: size, listed: listed.size },
                 false => return Some(listed),
             },
         };
