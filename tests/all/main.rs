@@ -52,4 +52,6 @@ mod standby;
 mod tablespaces;
 mod targets;
 mod tls;
+mod verify_manifest;
+mod verifybackup_command_line;
 mod walrecord;
