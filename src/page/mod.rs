@@ -3,7 +3,10 @@
 //! Follows `src/include/storage/bufpage.h`, `checksum_impl.h` and `bufpage.c`, and the rules of
 //! `src/backend/backup/basebackup.c` for which files have pages, of PostgreSQL 13 to 18.
 
+mod check;
+mod checksum;
 mod fault;
+mod incremental;
 mod reader;
 mod relation;
 
