@@ -19,3 +19,6 @@ const PAGE_SIZE: usize = 8192;
 
 /// How many blocks a segment of a relation has: 1 GiB, as all packaged servers have it (`RELSEG_SIZE`).
 const SEGMENT_BLOCKS: u32 = 131_072;
+
+#[cfg(test)]
+mod tests;
