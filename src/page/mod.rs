@@ -15,10 +15,10 @@ pub use reader::{PageReader, PageRules};
 pub use relation::RelationFile;
 
 /// The size of a page in bytes, as all packaged servers have it (`BLCKSZ`).
-const PAGE_SIZE: usize = 8192;
+pub const PAGE_SIZE: usize = 8192;
 
-/// How many blocks a segment of a relation has: 1 GiB, as all packaged servers have it (`RELSEG_SIZE`).
-const SEGMENT_BLOCKS: u32 = 131_072;
+/// How many blocks a segment of a relation has, 1 GiB, as all packaged servers have it (`RELSEG_SIZE`).
+pub const SEGMENT_BLOCKS: u32 = 131_072;
 
 #[cfg(test)]
 mod tests;
