@@ -2,6 +2,7 @@
 //! with the same words and exit codes; under its own name it has more to offer.
 
 use std::fs::{self, File};
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -32,7 +33,8 @@ fn agree([original, ours]: [Finished; 2], what: &str) -> String {
     said
 }
 
-/// Takes the directory of the program away, with which `getopt` begins its lines.
+/// Takes the directory of the program away, with which `getopt` begins its lines, and sorts them: the original
+/// lists findings in the order of its hash table.
 fn without_path(stderr: &str) -> String {
     let name = |line: &str| match line.split_once(": ") {
         Some((program, text)) if program.ends_with("/pg_verifybackup") => {
@@ -40,7 +42,9 @@ fn without_path(stderr: &str) -> String {
         }
         _ => format!("{line}\n"),
     };
-    stderr.lines().map(name).collect()
+    let mut lines: Vec<_> = stderr.lines().map(name).collect();
+    lines.sort();
+    lines.concat()
 }
 
 /// Command lines that end before a backup is looked at. In the directory where they run there is a
@@ -126,15 +130,14 @@ fn help_and_version_count_only_as_the_first_argument(_: Installation) {
 }
 
 /// Takes a backup, with its WAL, into a directory.
-fn back_up(installation: Installation, directory: &Path, options: &[&str]) {
-    let server = Server::start(installation);
-    let client = Client::pgsiphon().to(&server).args(["-N"]).args(options);
+fn back_up(server: &Server, directory: &Path, options: &[&str]) {
+    let client = Client::pgsiphon().to(server).arg("-N").args(options);
     client.into_directory(directory).run().succeeded();
 }
 
-/// Command lines for a backup in plain format, `b`, with a file too much, `b/extra/file`, beside a directory
-/// `wal` with its WAL and an empty one, `none`.
-const PLAIN: [&str; 14] = [
+/// Command lines for a backup in plain format, `b`, with a file too much, `b/extra/file`, beside a link to its WAL
+/// and the same backup in tar format, `t`.
+const ACCEPTED: [&str; 18] = [
     "b",
     "-q b",
     "-e b",
@@ -149,28 +152,40 @@ const PLAIN: [&str; 14] = [
     "-i ./extra//file -n b",
     "-i extra -w wal b",
     "-m b/backup_manifest -i extra b",
+    "-n t",
+    "-nq -F tar t",
+    "-ns t",
+    "-n -F plain -i base t",
 ];
 
 fn both_say_the_same_of_a_backup_whatever_the_options(installation: Installation) {
     let scratch = Scratch::new();
     let backup = scratch.join("b");
-    back_up(installation, &backup, &["-X", "stream"]);
+    let server = Server::start(installation);
+    back_up(&server, &backup, &[]);
+    back_up(&server, &scratch.join("t"), &["-Ft", "-z"]);
     fs::create_dir(backup.join("extra")).unwrap();
     File::create(backup.join("extra/file")).unwrap();
-    std::os::unix::fs::symlink("b/pg_wal", scratch.join("wal")).unwrap();
-    for line in PLAIN {
-        agree(both(|client| client.within(scratch.path()).args(line.split(' '))), line);
+    symlink("b/pg_wal", scratch.join("wal")).unwrap();
+    let run = |line: &str| both(|client| client.within(scratch.path()).args(line.split(' ')));
+    for line in ACCEPTED {
+        agree(run(line), line);
     }
-    let progress = both(|client| client.within(scratch.path()).args(["-P", "-i", "extra", "b"]));
-    let said = agree(progress, "-P");
-    assert!(said.ends_with(" kB (100%) verified\n"), "{said}");
-    assert_eq!(said.lines().count(), 2, "{said}");
+    for line in ["-P -i extra b", "-P -n t", "-P -n -s t", "-P -s -i extra b"] {
+        let ends = run(line).map(|finished| {
+            assert!(finished.status.success(), "{line}: {}", finished.stderr);
+            // In between there is a line a second.
+            let mut lines = finished.stderr.lines().map(str::to_owned);
+            (lines.next(), lines.last())
+        });
+        assert_eq!(ends[1], ends[0], "{line}");
+    }
 }
 
 fn json_reports_a_verification(installation: Installation) {
     let scratch = Scratch::new();
     let backup = scratch.join("b");
-    back_up(installation, &backup, &["-X", "stream"]);
+    back_up(&Server::start(installation), &backup, &[]);
     let verify = || {
         let finished = Client::verifybackup().args(["--json", "--pages"]).arg(&backup).run();
         let report: Value = serde_json::from_slice(&finished.stdout).unwrap();
