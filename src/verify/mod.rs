@@ -15,6 +15,7 @@ mod error;
 mod finding;
 mod progress;
 mod run;
+mod wal;
 
 pub use config::{BackupForm, Contents, OnFinding, Pages, VerifyConfig, WalLocation};
 pub use error::VerifyError;
