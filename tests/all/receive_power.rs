@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::thread;
 use std::time::Duration;
 
+use rustix::process::Signal;
+
 use crate::support::acknowledged::{Log, Target, on_a_later_timeline, receiver};
 use crate::support::installation::Installation;
 use crate::support::mount::Disk;
@@ -15,17 +17,17 @@ on_servers!(power_cuts_on_ext4_lose_nothing_acknowledged: pg18);
 on_servers!(power_cuts_on_xfs_lose_nothing_acknowledged: pg18);
 
 /// Power cuts on a disk.
-const CUTS: u64 = 12;
+const CUTS: u64 = 24;
 
 /// The latest moment of a cut, counted from the moment at which the receivers are started, in milliseconds.
 const LIFE_MAX: u64 = 700;
 
 /// How the receivers differ that have the power cut together. The names are those of slots.
 const KINDS: [(&str, &[&str]); 4] = [
-    ("plain", &[]),
-    ("synchronous", &["--synchronous"]),
-    ("gzip", &["-Z", "gzip"]),
-    ("zstd_synchronous", &["--synchronous", "-Z", "zstd"]),
+    ("s1", &["--synchronous"]),
+    ("s2", &["--synchronous"]),
+    ("s3", &["--synchronous"]),
+    ("s4", &["--synchronous"]),
 ];
 
 /// Lets the server ask for a reply so often that something is acknowledged without `--synchronous` too.
@@ -81,8 +83,12 @@ fn cut_power(disk: &Disk, targets: &[(Target<'_>, &[&str])], life: Duration) {
     };
     let running: Vec<_> = targets.iter().map(start).collect();
     thread::sleep(life);
+    // A machine without power says nothing more. But here, a sync that was under way returns, and file systems that
+    // are shut down meanwhile do not always own up to it: the conversion of reserved extents fails unnoticed.
+    for running in &running {
+        running.signal(Signal::STOP);
+    }
     disk.cut_power();
-    // What is acknowledged from now on is not there either.
     for ((target, _), running) in targets.iter().zip(running) {
         target.kill(running);
     }
