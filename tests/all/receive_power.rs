@@ -17,17 +17,17 @@ on_servers!(power_cuts_on_ext4_lose_nothing_acknowledged: pg18);
 on_servers!(power_cuts_on_xfs_lose_nothing_acknowledged: pg18);
 
 /// Power cuts on a disk.
-const CUTS: u64 = 24;
+const CUTS: u64 = 12;
 
 /// The latest moment of a cut, counted from the moment at which the receivers are started, in milliseconds.
 const LIFE_MAX: u64 = 700;
 
 /// How the receivers differ that have the power cut together. The names are those of slots.
 const KINDS: [(&str, &[&str]); 4] = [
-    ("s1", &["--synchronous"]),
-    ("s2", &["--synchronous"]),
-    ("s3", &["--synchronous"]),
-    ("s4", &["--synchronous"]),
+    ("plain", &[]),
+    ("synchronous", &["--synchronous"]),
+    ("gzip", &["-Z", "gzip"]),
+    ("zstd_synchronous", &["--synchronous", "-Z", "zstd"]),
 ];
 
 /// Lets the server ask for a reply so often that something is acknowledged without `--synchronous` too.

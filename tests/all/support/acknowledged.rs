@@ -133,29 +133,6 @@ impl<'a> Log<'a> {
             held = held.max(equal);
         }
         let needed = usize::try_from(needed).unwrap();
-        if held < needed && !says_nothing(&own, held..needed) {
-            for file in &stored {
-                let mut map = String::new();
-                for (i, (a, b)) in file.contents.chunks(4096).zip(own.chunks(4096)).enumerate() {
-                    let c = if a == b {
-                        '='
-                    } else if a.iter().all(|b| *b == 0) {
-                        '0'
-                    } else {
-                        'x'
-                    };
-                    if i % 64 == 0 {
-                        map.push('\n');
-                    }
-                    map.push(c);
-                }
-                eprintln!(
-                    "MAP {} len {} needed {needed}: {map}",
-                    file.path.display(),
-                    file.contents.len()
-                );
-            }
-        }
         let is_all = held >= needed || says_nothing(&own, held..needed);
         let present = names(directory);
         assert!(is_all, "{name}: {needed} bytes acknowledged, {held} held: {present:?}");
