@@ -52,4 +52,8 @@ mod standby;
 mod tablespaces;
 mod targets;
 mod tls;
+mod verify_damage;
+mod verify_damage_tar;
+mod verify_fuzz;
+mod verify_options;
 mod walrecord;

@@ -1,0 +1,268 @@
+//! Backups of a small cluster, copies of them that tests damage, and what both programs say of those.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use sha2::{Digest as _, Sha256};
+
+use super::account::is_root;
+use super::client::{Client, Finished};
+use super::installation::Installation;
+use super::scratch::{Scratch, names, run};
+use super::server::Server;
+
+/// The tablespaces: the first two identifiers that a cluster gives.
+const TABLESPACES: [(&str, &str); 2] = [("16384", "one"), ("16385", "two")];
+
+/// What is said on standard output of a backup in which nothing is wrong.
+const SUCCESS: &str = "backup successfully verified\n";
+
+/// What takes root's right to read everything from a program.
+const WITHOUT_PRIVILEGES: [&str; 2] = [
+    "--bounding-set=-dac_override,-dac_read_search",
+    "--inh-caps=-dac_override,-dac_read_search",
+];
+
+/// Backups of one cluster with two tablespaces, in both formats. It has one database, whose
+/// identifier is 1, so that a backup is small, and files have the same names whatever the version.
+#[derive(Debug)]
+pub struct Sample {
+    scratch: Scratch,
+    installation: Installation,
+}
+
+impl Sample {
+    /// Makes the cluster and takes the backups.
+    pub fn take(installation: Installation) -> Self {
+        let server = Server::builder(installation).initdb(&["--wal-segsize=1"]).start();
+        for database in ["template0", "postgres"] {
+            let template = format!("ALTER DATABASE {database} IS_TEMPLATE false");
+            server.sql_in("template1", template);
+            server.sql_in("template1", format!("DROP DATABASE {database}"));
+        }
+        let scratch = Scratch::new();
+        let plain = scratch.directory("plain");
+        let mut client = Client::original().to(&server).arg("-N");
+        for (_, name) in TABLESPACES {
+            let location = server.directory(name);
+            let location = location.display();
+            for statement in [
+                format!("CREATE TABLESPACE {name} LOCATION '{location}'"),
+                format!("CREATE TABLE {name} TABLESPACE {name} AS SELECT 1 AS number"),
+            ] {
+                server.sql_in("template1", statement);
+            }
+            client = client.args(["-T", &format!("{location}={}", plain.join(name).display())]);
+        }
+        client.into_directory(&plain.join("backup")).run().succeeded();
+        let client = Client::original().to(&server).args(["-N", "-Ft"]);
+        client.into_directory(&scratch.directory("tar").join("backup")).run().succeeded();
+        // Copies have the tablespaces beside them.
+        for (oid, name) in TABLESPACES {
+            relink(&plain.join("backup/pg_tblspc").join(oid), &format!("../../{name}"));
+        }
+        Sample { scratch, installation }
+    }
+
+    /// Returns a copy of the backup in plain format.
+    pub fn plain(&self) -> Specimen {
+        self.copy("plain")
+    }
+
+    /// Returns a copy of the backup in tar format.
+    pub fn tar(&self) -> Specimen {
+        self.copy("tar")
+    }
+
+    fn copy(&self, format: &str) -> Specimen {
+        let scratch = Scratch::new();
+        let from = self.scratch.join(format).join(".");
+        run(Command::new("cp").arg("-a").arg(from).arg(scratch.path()));
+        Specimen { scratch, installation: self.installation }
+    }
+}
+
+/// A copy of a backup, and of its tablespaces beside it. It vanishes with the value.
+#[derive(Debug)]
+pub struct Specimen {
+    scratch: Scratch,
+    installation: Installation,
+}
+
+impl Specimen {
+    /// Returns the backup's directory.
+    pub fn backup(&self) -> PathBuf {
+        self.scratch.join("backup")
+    }
+
+    /// Lets our program verify it, under the name of the original.
+    pub fn ours(&self, arguments: &[&str]) -> Said {
+        self.verify(Client::verifybackup_drop_in(), arguments)
+    }
+
+    /// Lets the original verify it, but for WAL that it cannot read.
+    pub fn original(&self, arguments: &[&str]) -> Said {
+        let is_readable = self.installation.major == 18 && self.backup().join("PG_VERSION").exists();
+        let client = Client::verifybackup_original();
+        self.verify(if is_readable { client } else { client.arg("-n") }, arguments)
+    }
+
+    fn verify(&self, client: Client, arguments: &[&str]) -> Said {
+        // Messages have the path as it was given.
+        let client = client.args(arguments).arg("backup");
+        let client = match is_root() {
+            true => client.controlled_by("setpriv", &WITHOUT_PRIVILEGES),
+            false => client,
+        };
+        Said::by(&client.within(self.scratch.path()).run())
+    }
+}
+
+/// What a program said of a backup, and how it ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// The lines on standard error; those of its own errors without their prefix.
+    pub lines: Vec<String>,
+    /// Standard output.
+    pub stdout: String,
+    /// The exit code.
+    pub code: Option<i32>,
+}
+
+impl Said {
+    fn by(finished: &Finished) -> Self {
+        let line = |line: &str| {
+            let text = line.strip_prefix("pg_verifybackup: error: ");
+            text.unwrap_or(line).to_owned()
+        };
+        let stdout = String::from_utf8_lossy(&finished.stdout).into_owned();
+        let lines = finished.stderr.lines().map(line).collect();
+        Said { lines, stdout, code: finished.status.code() }
+    }
+
+    /// Returns what is to be said of a backup with these findings.
+    pub fn expected(findings: &[impl ToString]) -> Self {
+        let lines: Vec<_> = findings.iter().map(ToString::to_string).collect();
+        let is_sound = lines.is_empty();
+        let stdout = if is_sound { SUCCESS } else { "" }.to_owned();
+        Said { lines, stdout, code: Some(i32::from(!is_sound)) }
+    }
+
+    /// Returns the same with its lines in order; the original has them in that of its hash tables.
+    pub fn in_order(mut self) -> Self {
+        self.lines.sort();
+        self
+    }
+}
+
+/// A way to damage a backup, and what is said of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Damage {
+    /// What is done to the backup.
+    pub name: &'static str,
+    /// Does it to the backup in a directory.
+    pub inflict: fn(&Path),
+    /// What ours finds, in order.
+    pub found: &'static [&'static str],
+    /// What the original finds.
+    pub original: Original,
+}
+
+/// What the original finds in a damaged backup.
+#[derive(Clone, Copy, Debug)]
+pub enum Original {
+    /// What ours finds.
+    Same,
+    /// Something else: it stops at the first such finding, or does not look there.
+    Finds(&'static [&'static str]),
+    /// Nothing: it never ends.
+    Hangs,
+}
+
+impl Original {
+    /// Returns what the original finds where ours finds `ours`; `None` if it never ends.
+    pub fn findings<'a>(self, ours: &'a [&'a str]) -> Option<&'a [&'a str]> {
+        match self {
+            Original::Same => Some(ours),
+            Original::Finds(findings) => Some(findings),
+            Original::Hangs => None,
+        }
+    }
+}
+
+/// Inflicts each damage of a table on a copy of its own, and makes sure that both programs find what
+/// they are said to find.
+#[track_caller]
+pub fn assert_found(copy: impl Fn() -> Specimen, damages: &[Damage]) {
+    let mut wrong = Vec::new();
+    for damage in damages {
+        let specimen = copy();
+        (damage.inflict)(&specimen.backup());
+        let mut compare = |who, said: Said, expected: Said| {
+            if said != expected {
+                wrong.push(format!("{}: {who} says {said:#?}, not {expected:#?}", damage.name));
+            }
+        };
+        compare("ours", specimen.ours(&[]), Said::expected(damage.found));
+        if let Some(findings) = damage.original.findings(damage.found) {
+            let expected = Said::expected(findings).in_order();
+            compare("the original", specimen.original(&[]).in_order(), expected);
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Changes the bytes of a file.
+pub fn edit(path: impl AsRef<Path>, change: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = fs::read(&path).unwrap();
+    change(&mut bytes);
+    fs::write(path, bytes).unwrap();
+}
+
+/// Flips a bit in a file.
+pub fn flip(path: impl AsRef<Path>, at: usize) {
+    edit(path, |bytes| bytes[at] ^= 4);
+}
+
+/// Cuts a file.
+pub fn truncate(path: impl AsRef<Path>, size: u64) {
+    File::options().write(true).open(path).unwrap().set_len(size).unwrap();
+}
+
+/// Replaces a file or link by a link.
+pub fn relink(path: &Path, target: &str) {
+    fs::remove_file(path).unwrap();
+    symlink(target, path).unwrap();
+}
+
+/// Makes a named pipe.
+pub fn make_fifo(path: impl AsRef<Path>) {
+    run(Command::new("mkfifo").arg(path.as_ref()));
+}
+
+/// Replaces the first occurrence of a text in the manifest, and lets the manifest's checksum of itself
+/// be right again.
+pub fn forge_manifest(backup: &Path, from: &str, to: &str) {
+    let path = backup.join("backup_manifest");
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.contains(from), "no {from} in the manifest");
+    fs::write(path, sealed(&text.replacen(from, to, 1))).unwrap();
+}
+
+/// Returns a manifest's text with the right checksum of itself.
+pub fn sealed(manifest: &str) -> String {
+    let body = manifest.rfind("\"Manifest-Checksum\"").unwrap_or(manifest.len());
+    let body = &manifest[..body];
+    let digits: String = Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{body}\"Manifest-Checksum\": \"{digits}\"}}\n")
+}
+
+/// Returns the last segment in a directory with WAL.
+pub fn last_segment(directory: &Path) -> PathBuf {
+    let segments: BTreeSet<_> =
+        names(directory).into_iter().filter(|name| name.len() == 24).collect();
+    directory.join(segments.last().expect("a backup has WAL"))
+}
