@@ -1,7 +1,4 @@
-//! Pages of relations: header sanity and checksum, without a server.
-//!
-//! Follows `src/include/storage/bufpage.h`, `checksum_impl.h` and `bufpage.c`, and the rules of
-//! `src/backend/backup/basebackup.c` for which files have pages, of PostgreSQL 13 to 18.
+//! What can be wrong with a page.
 
 /// What is wrong with a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
