@@ -5,25 +5,24 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
 use crate::support::damage::{
-    Damage, Sample, assert_found, edit, flip, forge_manifest, last_segment, make_fifo, relink,
-    truncate,
+    BackupFormat, Damage, Sample, assert_found, edit, flip, forge_identifier, forge_manifest,
+    identifier, last_segment, make_fifo, relink, truncate,
 };
 use crate::support::installation::Installation;
 
-on_servers!(damaged_files_are_found: pg13 pg18);
-on_servers!(damaged_manifests_are_refused: pg13 pg18);
-on_servers!(damaged_wal_is_found: pg13 pg18);
-on_servers!(damaged_control_files_are_found: pg18);
-on_servers!(swapped_tablespaces_are_found: pg13 pg18);
+on_servers!(damage_in_plain_format_is_found: pg13 pg18);
+on_servers!(damage_of_what_no_checksum_covers_is_found: pg18);
 
-fn damaged_files_are_found(installation: Installation) {
+fn damage_in_plain_format_is_found(installation: Installation) {
     let sample = Sample::take(installation);
-    assert_found(|| sample.plain(), FILES);
+    assert_found(&sample, BackupFormat::Plain, FILES);
+    assert_found(&sample, BackupFormat::Plain, MANIFESTS);
 }
 
-fn damaged_manifests_are_refused(installation: Installation) {
+fn damage_of_what_no_checksum_covers_is_found(installation: Installation) {
     let sample = Sample::take(installation);
-    assert_found(|| sample.plain(), MANIFESTS);
+    assert_found(&sample, BackupFormat::Plain, CONTROL_FILES);
+    assert_found(&sample, BackupFormat::Plain, WAL);
 }
 
 /// Files whose size and contents are the same in all clusters: `PG_VERSION`, and one page.
@@ -132,8 +131,8 @@ const FILES: &[Damage] = &[
     ),
     Damage::of(
         "file is a link to other contents",
-        |backup| relink(&backup.join("base/1/1259"), "1247"),
-        &["\"base/1/1259\" has size 122880 on disk but size 114688 in the manifest"],
+        |backup| relink(&backup.join("global/1262"), "1213"),
+        &["checksum mismatch for file \"global/1262\""],
     ),
     Damage::of(
         "file is a link to nothing",
@@ -209,6 +208,19 @@ const FILES: &[Damage] = &[
         &["could not stat file or directory \"pg_tblspc/16384\": No such file or directory"],
     ),
     Damage::of(
+        "swapped tablespaces",
+        |backup| {
+            relink(&backup.join("pg_tblspc/16384"), "../../two");
+            relink(&backup.join("pg_tblspc/16385"), "../../one");
+        },
+        &[
+            "\"{one}\" is present in the manifest but not on disk",
+            "\"{two in one}\" is present on disk but not in the manifest",
+            "\"{one in two}\" is present on disk but not in the manifest",
+            "\"{two}\" is present in the manifest but not on disk",
+        ],
+    ),
+    Damage::of(
         "unreadable file",
         |backup| forbid(&backup.join("base/1/1259")),
         &["could not open file \"base/1/1259\": Permission denied"],
@@ -225,7 +237,6 @@ const FILES: &[Damage] = &[
         },
         &["could not stat file or directory \"pg_xact/0000\": Permission denied"],
     ),
-    Damage::of("no PG_VERSION", |backup| fs::remove_file(backup.join("PG_VERSION")).unwrap(), &[]),
 ];
 
 /// What the manifest of a backup that is sound otherwise says.
@@ -258,7 +269,10 @@ const MANIFESTS: &[Damage] = &[
     Damage::of(
         "flipped bit in its checksum",
         |backup| {
-            edit(backup.join("backup_manifest"), |text| *text.iter_mut().nth_back(5).unwrap() ^= 1)
+            edit(backup.join("backup_manifest"), |text| {
+                let digit = text.iter_mut().nth_back(5).unwrap();
+                *digit = if *digit == b'0' { b'1' } else { b'0' };
+            });
         },
         &["manifest checksum mismatch"],
     ),
@@ -269,48 +283,42 @@ const MANIFESTS: &[Damage] = &[
     ),
     Damage::of(
         "torn",
-        |backup| truncate(backup.join("backup_manifest"), 5000),
+        |backup| {
+            edit(backup.join("backup_manifest"), |text| {
+                let line = text.windows(2).position(|pair| pair == b",\n").unwrap();
+                text.truncate(line + 2);
+            })
+        },
         &["could not parse backup manifest: The input string ended unexpectedly."],
     ),
     Damage::of(
         "lists a file twice",
-        |backup| forge_manifest(backup, "\"base/1/1247\"", "\"base/1/1259\""),
+        |backup| forge_manifest(backup, "", "\"base/1/1247\"", "\"base/1/1259\""),
         &["duplicate path name in backup manifest: \"base/1/1259\""],
     ),
     Damage::of(
         "of a newer version",
-        |backup| forge_manifest(backup, "Manifest-Version\": ", "Manifest-Version\": 9"),
+        |backup| forge_manifest(backup, "", "Manifest-Version\": ", "Manifest-Version\": 9"),
         &["could not parse backup manifest: unexpected manifest version"],
     ),
     Damage::of(
         "algorithm that there is none of",
-        |backup| forge_manifest(backup, "CRC32C", "CRC64"),
+        |backup| forge_manifest(backup, "", "CRC32C", "CRC64"),
         &["unrecognized checksum algorithm: \"CRC64\""],
     ),
     Damage::of(
         "checksum of another length",
-        |backup| {
-            forge_manifest(backup, "\"CRC32C\"", "\"SHA224\"");
-        },
-        &["file \"backup_label\" has checksum of length 4, but expected 28"],
+        |backup| forge_manifest(backup, "\"PG_VERSION\"", "CRC32C", "SHA224"),
+        &["file \"PG_VERSION\" has checksum of length 4, but expected 28"],
     ),
     Damage::of(
         "size that is no number",
-        |backup| forge_manifest(backup, "\"Size\": ", "\"Size\": -"),
+        |backup| forge_manifest(backup, "\"PG_VERSION\"", "3", "\"3x\""),
         &["could not parse backup manifest: file size is not an integer"],
     ),
     Damage::of(
-        "no WAL",
-        |backup| {
-            forge_manifest(backup, "{ \"Timeline\": 1", "{ \"Timeline\": 7");
-        },
-        &["WAL parsing failed for timeline 7"],
-    ),
-    Damage::of(
         "paths that lead elsewhere",
-        |backup| {
-            forge_manifest(backup, "\"base/1/1259\"", "\"../backup/base/1/1259\"");
-        },
+        |backup| forge_manifest(backup, "", "\"base/1/1259\"", "\"../backup/base/1/1259\""),
         &[
             "\"../backup/base/1/1259\" is present in the manifest but not on disk",
             "\"base/1/1259\" is present on disk but not in the manifest",
@@ -318,70 +326,116 @@ const MANIFESTS: &[Damage] = &[
     ),
 ];
 
-fn damaged_wal_is_found(installation: Installation) {
-    let sample = Sample::take(installation);
-    assert_found(|| sample.plain(), WAL);
-}
-
-/// The WAL, which is not in the manifest.
-const WAL: &[Damage] = &[
-    Damage::of(
-        "flipped bit in a record",
-        |backup| flip(last_segment(&backup.join("pg_wal")), 100),
-        &["WAL parsing failed for timeline 1"],
-    ),
-    Damage::of(
-        "torn segment",
-        |backup| truncate(last_segment(&backup.join("pg_wal")), 100),
-        &["WAL parsing failed for timeline 1"],
-    ),
-    Damage::of(
-        "empty segment",
-        |backup| truncate(last_segment(&backup.join("pg_wal")), 0),
-        &["WAL parsing failed for timeline 1"],
-    ),
-    Damage::of(
-        "missing segment",
-        |backup| fs::remove_file(last_segment(&backup.join("pg_wal"))).unwrap(),
-        &["WAL parsing failed for timeline 1"],
-    ),
-    Damage::of(
-        "no directory",
-        |backup| fs::remove_dir_all(backup.join("pg_wal")).unwrap(),
-        &["WAL parsing failed for timeline 1"],
-    ),
-];
-
-fn damaged_control_files_are_found(installation: Installation) {
-    let sample = Sample::take(installation);
-    assert_found(|| sample.plain(), CONTROL_FILES);
-}
-
-/// The control file: in the manifest, and with a checksum of its own.
+/// The control file, which also has a checksum of its own and says whose it is.
 const CONTROL_FILES: &[Damage] = &[
-    Damage::of(
-        "flipped bit",
-        |backup| flip(backup.join("global/pg_control"), 3),
-        &["backup/global/pg_control: CRC is incorrect"],
-    ),
-    Damage::of("torn", |backup| truncate(backup.join("global/pg_control"), 100), &[]),
     Damage::of(
         "missing",
         |backup| fs::remove_file(backup.join("global/pg_control")).unwrap(),
         &["\"global/pg_control\" is present in the manifest but not on disk"],
     ),
-    Damage::of("manifest of another cluster", |backup| forge_identifier(backup), &[]),
+    Damage::of(
+        "torn",
+        |backup| truncate(backup.join("global/pg_control"), 100),
+        &["\"global/pg_control\" has size 100 on disk but size 8192 in the manifest"],
+    )
+    .original(&[
+        "\"global/pg_control\" has size 100 on disk but size 8192 in the manifest",
+        "could not read file \"backup/global/pg_control\": read 100 of 296",
+    ]),
+    Damage::of(
+        "flipped bit",
+        |backup| flip(backup.join("global/pg_control"), 3),
+        &[
+            "checksum mismatch for file \"global/pg_control\"",
+            "backup/global/pg_control: CRC is incorrect",
+        ],
+    )
+    .original(&["backup/global/pg_control: CRC is incorrect"]),
+    Damage::of(
+        "another cluster's",
+        |backup| edit(backup.join("global/pg_control"), |bytes| forge_identifier(bytes)),
+        &[
+            "checksum mismatch for file \"global/pg_control\"",
+            "backup/global/pg_control: manifest system identifier is {identifier}, but control file has 1",
+        ],
+    )
+    .original(&[
+        "backup/global/pg_control: manifest system identifier is {identifier}, but control file has 1",
+    ]),
+    Damage::of(
+        "manifest is another cluster's",
+        |backup| forge_manifest(backup, "", &identifier(backup), "1"),
+        &[
+            "backup/global/pg_control: manifest system identifier is 1, but control file has {identifier}",
+        ],
+    ),
 ];
 
-fn swapped_tablespaces_are_found(installation: Installation) {
-    let _ = Sample::take(installation);
-}
+/// The WAL, which the manifest does not list.
+const WAL: &[Damage] = &[
+    Damage::of(
+        "flipped bit in a record",
+        |backup| flip(last_segment(&backup.join("pg_wal")), 100),
+        &["WAL parsing failed for timeline 1"],
+    )
+    .original(&[
+        "WAL parsing failed for timeline 1",
+        "pg_waldump: error: error in WAL record at {wal}28: incorrect resource manager data checksum in record at {wal}48",
+    ]),
+    Damage::of(
+        "torn segment",
+        |backup| truncate(last_segment(&backup.join("pg_wal")), 100),
+        &["WAL parsing failed for timeline 1"],
+    )
+    .original(&[
+        "WAL parsing failed for timeline 1",
+        "pg_waldump: error: could not read file \"00000001{segment}\": read 100 of 8192",
+    ]),
+    Damage::of(
+        "empty segment",
+        |backup| truncate(last_segment(&backup.join("pg_wal")), 0),
+        &["WAL parsing failed for timeline 1"],
+    )
+    .original(&[
+        "WAL parsing failed for timeline 1",
+        "pg_waldump: error: could not read file \"00000001{segment}\": read 0 of 8192",
+    ]),
+    Damage::of(
+        "segment that is torn behind what is needed",
+        |backup| truncate(last_segment(&backup.join("pg_wal")), 100_000),
+        &[],
+    ),
+    Damage::of(
+        "missing segment",
+        |backup| fs::remove_file(last_segment(&backup.join("pg_wal"))).unwrap(),
+        &["WAL parsing failed for timeline 1"],
+    )
+    .original(&[
+        "WAL parsing failed for timeline 1",
+        "pg_waldump: error: could not find any WAL file",
+    ]),
+    Damage::of(
+        "no directory",
+        |backup| fs::remove_dir_all(backup.join("pg_wal")).unwrap(),
+        &["WAL parsing failed for timeline 1"],
+    )
+    .original(&[
+        "WAL parsing failed for timeline 1",
+        "pg_waldump: error: could not open directory \"backup/pg_wal\": No such file or directory",
+        "pg_waldump: hint: Try \"pg_waldump --help\" for more information.",
+    ]),
+    Damage::of(
+        "of a timeline that there is none of",
+        |backup| forge_manifest(backup, "", "\"Timeline\": 1", "\"Timeline\": 7"),
+        &["WAL parsing failed for timeline 7"],
+    )
+    .original(&[
+        "WAL parsing failed for timeline 7",
+        "pg_waldump: error: could not find file \"00000007{segment}\": No such file or directory",
+    ]),
+];
 
 /// Takes all permissions away.
 fn forbid(path: &Path) {
     fs::set_permissions(path, Permissions::from_mode(0)).unwrap();
-}
-
-fn forge_identifier(backup: &Path) {
-    let _ = backup;
 }

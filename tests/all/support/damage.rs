@@ -6,6 +6,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use pgsiphon::pg::{CompressionFormat, Lsn};
 use sha2::{Digest as _, Sha256};
 
 use super::account::is_root;
@@ -13,6 +14,7 @@ use super::client::{Client, Finished};
 use super::installation::Installation;
 use super::scratch::{Scratch, names, run};
 use super::server::Server;
+use crate::hostile_compression::compress;
 
 /// The tablespaces: the first two identifiers that a cluster gives.
 const TABLESPACES: [(&str, &str); 2] = [("16384", "one"), ("16385", "two")];
@@ -43,16 +45,15 @@ impl Sample {
         }
         let scratch = Scratch::new();
         let plain = scratch.directory("plain");
+        let locations = TABLESPACES.map(|(_, name)| server.directory(name).display().to_string());
+        for ((_, name), location) in TABLESPACES.iter().zip(&locations) {
+            let statement = format!("CREATE TABLESPACE {name} LOCATION '{location}'");
+            server.sql_in("template1", statement);
+        }
         let mut client = Client::original().to(&server).arg("-N");
-        for (_, name) in TABLESPACES {
-            let location = server.directory(name);
-            let location = location.display();
-            for statement in [
-                format!("CREATE TABLESPACE {name} LOCATION '{location}'"),
-                format!("CREATE TABLE {name} TABLESPACE {name} AS SELECT 1 AS number"),
-            ] {
-                server.sql_in("template1", statement);
-            }
+        for ((_, name), location) in TABLESPACES.iter().zip(&locations) {
+            let statement = format!("CREATE TABLE {name} TABLESPACE {name} AS SELECT 1 AS number");
+            server.sql_in("template1", statement);
             client = client.args(["-T", &format!("{location}={}", plain.join(name).display())]);
         }
         client.into_directory(&plain.join("backup")).run().succeeded();
@@ -65,22 +66,26 @@ impl Sample {
         Sample { scratch, installation }
     }
 
-    /// Returns a copy of the backup in plain format.
-    pub fn plain(&self) -> Specimen {
-        self.copy("plain")
-    }
-
-    /// Returns a copy of the backup in tar format.
-    pub fn tar(&self) -> Specimen {
-        self.copy("tar")
-    }
-
-    fn copy(&self, format: &str) -> Specimen {
+    /// Returns a copy of the backup in a format, tar archives not compressed yet.
+    pub fn copy(&self, format: BackupFormat) -> Specimen {
         let scratch = Scratch::new();
-        let from = self.scratch.join(format).join(".");
+        let directory = match format {
+            BackupFormat::Plain => "plain",
+            BackupFormat::Tar(_) => "tar",
+        };
+        let from = self.scratch.join(directory).join(".");
         run(Command::new("cp").arg("-a").arg(from).arg(scratch.path()));
-        Specimen { scratch, installation: self.installation }
+        Specimen { scratch, installation: self.installation, format }
     }
+}
+
+/// How a backup is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BackupFormat {
+    /// As files.
+    Plain,
+    /// As tar archives, with a compression.
+    Tar(Option<CompressionFormat>),
 }
 
 /// A copy of a backup, and of its tablespaces beside it. It vanishes with the value.
@@ -88,6 +93,7 @@ impl Sample {
 pub struct Specimen {
     scratch: Scratch,
     installation: Installation,
+    format: BackupFormat,
 }
 
 impl Specimen {
@@ -201,30 +207,123 @@ impl Damage {
 }
 
 /// Inflicts each damage of a table on a copy of its own, and makes sure that both programs find what
-/// they are said to find.
+/// they are said to find. Archives are compressed after it.
 #[track_caller]
-pub fn assert_found(copy: impl Fn() -> Specimen, damages: &[Damage]) {
+pub fn assert_found(sample: &Sample, format: BackupFormat, damages: &[Damage]) {
+    let press = Press::new(sample, format);
     let mut wrong = Vec::new();
     for damage in damages {
-        let specimen = copy();
+        let specimen = sample.copy(format);
+        let words = Words::of(&specimen);
         (damage.inflict)(&specimen.backup());
+        press.compress_all(&specimen.backup());
         let mut compare = |who, said: Said, expected: Said| {
             if said != expected {
-                wrong.push(format!("{}: {who} says {said:#?}, not {expected:#?}", damage.name));
+                wrong.push(format!("{}: {who}: {said:#?}, not {expected:#?}", damage.name));
             }
         };
-        if std::env::var_os("XX").is_none() {
-            compare("ours", specimen.ours(&[]), Said::expected(damage.found));
-        }
+        let expected = |found: &[&str]| {
+            Said::expected(&found.iter().map(|text| words.fill_in(text)).collect::<Vec<_>>())
+        };
+        compare("ours", specimen.ours(&[]), expected(damage.found));
         let found = match damage.original {
             Original::Same => damage.found,
             Original::Finds(found) => found,
             Original::Hangs => continue,
         };
-        let expected = Said::expected(found).in_order();
-        compare("the original", specimen.original(&[]).in_order(), expected);
+        let original = specimen.original(&[]).in_order();
+        compare("the original", original, expected(found).in_order());
     }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(wrong.is_empty(), "{format:?}: {}", wrong.join("\n"));
+}
+
+/// Compresses archives. The large one is mostly the same.
+struct Press {
+    format: Option<CompressionFormat>,
+    base: Vec<u8>,
+    compressed_base: Vec<u8>,
+}
+
+impl Press {
+    fn new(sample: &Sample, format: BackupFormat) -> Self {
+        let BackupFormat::Tar(Some(format)) = format else {
+            return Press { format: None, base: Vec::new(), compressed_base: Vec::new() };
+        };
+        let base = fs::read(sample.scratch.join("tar/backup/base.tar")).unwrap();
+        Press { format: Some(format), compressed_base: compress(format, &base), base }
+    }
+
+    fn compress_all(&self, backup: &Path) {
+        let Some(format) = self.format else { return };
+        for name in names(backup).iter().filter(|name| name.ends_with(".tar")) {
+            let path = backup.join(name);
+            if !path.is_file() {
+                continue;
+            }
+            let contents = fs::read(&path).unwrap();
+            let compressed = match contents == self.base {
+                true => self.compressed_base.clone(),
+                false => compress(format, &contents),
+            };
+            fs::remove_file(&path).unwrap();
+            fs::write(backup.join(format!("{name}{}", format.suffix())), compressed).unwrap();
+        }
+    }
+}
+
+/// What differs from backup to backup, and stands in braces in findings.
+struct Words([(&'static str, String); 8]);
+
+impl Words {
+    fn of(specimen: &Specimen) -> Self {
+        let backup = specimen.backup();
+        let manifest = fs::read_to_string(backup.join("backup_manifest")).unwrap();
+        let quoted = |start: &str| {
+            let found = manifest.split('"').find(|text| text.starts_with(start));
+            found.expect("the manifest has it").to_owned()
+        };
+        let start = quoted("0/").parse::<Lsn>().unwrap().offset();
+        let (one, two) = (quoted("pg_tblspc/16384/"), quoted("pg_tblspc/16385/"));
+        let suffix = match specimen.format {
+            BackupFormat::Tar(Some(format)) => format.suffix(),
+            BackupFormat::Tar(None) | BackupFormat::Plain => "",
+        };
+        Words([
+            ("{z}", suffix.to_owned()),
+            // The only files of the tablespaces, and where they are when these are swapped.
+            ("{one in two}", one.replace("16384", "16385")),
+            ("{two in one}", two.replace("16385", "16384")),
+            ("{one}", one),
+            ("{two}", two),
+            // Where WAL begins that the backup needs, without the last two digits; the segment there,
+            // without its timeline.
+            ("{wal}", format!("0/{:X}", start >> 8)),
+            ("{segment}", format!("{:016X}", start >> 20)),
+            ("{identifier}", identifier(&backup)),
+        ])
+    }
+
+    fn fill_in(&self, text: &str) -> String {
+        let replace = |text: String, (word, meaning): &(&str, String)| text.replace(word, meaning);
+        self.0.iter().fold(text.to_owned(), replace)
+    }
+}
+
+/// Returns the identifier of the cluster that the manifest names; nothing in one of version 1.
+pub fn identifier(backup: &Path) -> String {
+    let manifest = fs::read_to_string(backup.join("backup_manifest")).unwrap();
+    let rest = manifest.split_once("\"System-Identifier\": ").map(|(_, rest)| rest);
+    rest.and_then(|rest| rest.split(',').next()).unwrap_or_default().to_owned()
+}
+
+/// Makes a control file that of the cluster with the identifier 1, with a good checksum of itself.
+pub fn forge_identifier(control: &mut [u8]) {
+    let checksum = |control: &[u8], at: usize| crc32c::crc32c(&control[..at]).to_le_bytes();
+    let is_there = |at: &usize| control[*at..at + 4] == checksum(control, *at);
+    let at = (8..512).find(is_there).expect("a control file has a checksum");
+    control[..8].copy_from_slice(&1_u64.to_le_bytes());
+    let right = checksum(control, at);
+    control[at..at + 4].copy_from_slice(&right);
 }
 
 /// Changes the bytes of a file.
@@ -255,13 +354,14 @@ pub fn make_fifo(path: impl AsRef<Path>) {
     run(Command::new("mkfifo").arg(path.as_ref()));
 }
 
-/// Replaces the first occurrence of a text in the manifest, and lets the manifest's checksum of itself
-/// be right again.
-pub fn forge_manifest(backup: &Path, from: &str, to: &str) {
+/// Replaces a text in the manifest, where it comes first after another one, and lets the manifest's
+/// checksum of itself be right again.
+pub fn forge_manifest(backup: &Path, after: &str, from: &str, to: &str) {
     let path = backup.join("backup_manifest");
     let text = fs::read_to_string(&path).unwrap();
-    assert!(text.contains(from), "no {from} in the manifest");
-    fs::write(path, sealed(&text.replacen(from, to, 1))).unwrap();
+    let (before, rest) = text.split_at(text.find(after).expect("the manifest has it"));
+    assert!(rest.contains(from), "no {from} after {after}");
+    fs::write(path, sealed(&format!("{before}{}", rest.replacen(from, to, 1)))).unwrap();
 }
 
 /// Returns a manifest's text with the right checksum of itself.
