@@ -135,6 +135,7 @@ fn kind_and_data(problem: &Problem) -> (&'static str, Value) {
     match problem {
         Problem::Missing => ("missing", json!({})),
         Problem::Extra => ("extra", json!({})),
+        Problem::Repeated => ("repeated", json!({})),
         Problem::OddType => ("odd_type", json!({})),
         Problem::NotRegular => ("not_regular", json!({})),
         Problem::NotExpected => ("not_expected", json!({})),
@@ -151,6 +152,13 @@ fn kind_and_data(problem: &Problem) -> (&'static str, Value) {
         Problem::Checksum => ("checksum", json!({})),
         Problem::Archive(reason) => ("archive", json!({ "reason": reason })),
         Problem::ControlFile(fault) => ("control_file", json!({ "reason": fault.to_string() })),
+        Problem::OtherCluster { manifest, found } => (
+            "other_cluster",
+            json!({
+                "manifest_system_identifier": manifest.to_string(),
+                "found_system_identifier": found.to_string(),
+            }),
+        ),
         Problem::BackupLabel(reason) => ("backup_label", json!({ "reason": reason })),
         Problem::Pages { first, last, lsn, fault } => {
             let (lsn, reason) = (lsn.to_string(), fault.to_string());

@@ -3,7 +3,10 @@
 //! Follows `src/include/storage/bufpage.h`, `checksum_impl.h` and `bufpage.c`, and the rules of
 //! `src/backend/backup/basebackup.c` for which files have pages, of PostgreSQL 13 to 18.
 
+mod check;
+mod checksum;
 mod fault;
+mod incremental;
 mod reader;
 mod relation;
 
@@ -12,7 +15,10 @@ pub use reader::{PageReader, PageRules};
 pub use relation::RelationFile;
 
 /// The size of a page in bytes, as all packaged servers have it (`BLCKSZ`).
-const PAGE_SIZE: usize = 8192;
+pub const PAGE_SIZE: usize = 8192;
 
-/// How many blocks a segment of a relation has: 1 GiB, as all packaged servers have it (`RELSEG_SIZE`).
-const SEGMENT_BLOCKS: u32 = 131_072;
+/// How many blocks a segment of a relation has, 1 GiB, as all packaged servers have it (`RELSEG_SIZE`).
+pub const SEGMENT_BLOCKS: u32 = 131_072;
+
+#[cfg(test)]
+mod tests;

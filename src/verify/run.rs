@@ -14,7 +14,7 @@ use super::{
     BackupForm, Contents, Finding, Pages, Problem, VerifyConfig, VerifyError, VerifyProgress,
     WalLocation, plain,
 };
-use crate::manifest::ManifestSummary;
+use crate::manifest::{ManifestError, ManifestSummary};
 use crate::page::{PageFault, PageRules};
 use crate::pg::Lsn;
 use crate::storage::StorageError;
@@ -33,11 +33,11 @@ pub struct Verdict {
 /// # Errors
 /// If the manifest or the backup's directory cannot be read. All else is a finding.
 pub fn verify(config: &VerifyConfig, progress: &VerifyProgress) -> Result<Verdict, VerifyError> {
+    let (listing, summary) = read_manifest(config)?;
     let form = match config.form {
         Some(form) => form,
         None => find_form(&config.directory)?,
     };
-    let (listing, summary) = read_manifest(config)?;
     let verification = Verification {
         listing,
         rules: rules(config, &summary),
@@ -70,8 +70,11 @@ fn find_form(directory: &Path) -> Result<BackupForm, StorageError> {
 fn read_manifest(config: &VerifyConfig) -> Result<(Listing, ManifestSummary), VerifyError> {
     let beside = || config.directory.join("backup_manifest");
     let path = config.manifest.clone().unwrap_or_else(beside);
-    let file = File::open(&path).map_err(|error| StorageError::new("open file", path, error))?;
-    Ok(Listing::read(file, &config.ignored)?)
+    let file = File::open(&path).map_err(|error| StorageError::new("open file", &path, error))?;
+    Listing::read(file, &config.ignored).map_err(|error| match error {
+        ManifestError::Read(source) => StorageError::new("read file", path, source).into(),
+        error => error.into(),
+    })
 }
 
 fn rules(config: &VerifyConfig, summary: &ManifestSummary) -> ContentsRules {

@@ -208,7 +208,7 @@ fn compressions_that_make_no_sense_and_incremental_backups_are_refused_without_a
 fn the_native_name_has_commands_and_hints_at_itself() {
     let hint =
         |command: &str| format!("pgsiphon: hint: Try \"{command} --help\" for more information.\n");
-    let table: [(&[&str], String); 14] = [
+    let table: [(&[&str], String); 15] = [
         (&[], format!("pgsiphon: error: no command specified\n{}", hint("pgsiphon"))),
         (
             &["backup"],
