@@ -142,6 +142,36 @@ impl TarParser {
         Ok(())
     }
 
+    /// Passes over contents that nobody wants, and what fills their last block: `available` bytes at most. Returns how
+    /// many bytes of the archive are not to be handed over therefore.
+    ///
+    /// # Errors
+    /// If the sink fails at the end of the member.
+    pub fn skip<S: MemberSink>(
+        &mut self,
+        available: u64,
+        sink: &mut S,
+    ) -> Result<u64, TarError<S::Error>> {
+        let mut skipped = 0;
+        if let State::Contents { remaining, padding } = &mut self.state {
+            skipped = available.min(*remaining);
+            *remaining -= skipped;
+            if *remaining == 0 {
+                sink.end().map_err(TarError::Sink)?;
+                self.state = State::after_contents(*padding);
+            }
+        }
+        if let State::Padding { remaining } = &mut self.state {
+            let filling = (available - skipped).min(*remaining as u64);
+            skipped += filling;
+            *remaining -= usize::try_from(filling).unwrap_or(*remaining);
+            if *remaining == 0 {
+                self.state = State::next_header();
+            }
+        }
+        Ok(skipped)
+    }
+
     /// Ends the archive.
     ///
     /// # Errors

@@ -14,6 +14,8 @@ mod receivewal_observer;
 mod report;
 mod reporter;
 mod signals;
+mod verify_report;
+mod verifybackup;
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
@@ -24,17 +26,21 @@ use crate::pg::OsError;
 pub use args::{
     BasebackupRequest, Conflict, ConnectionArgs, ConnectionString, OptionsError, Outcome,
     PasswordPrompt, ReceivewalAction, ReceivewalRequest, ReportForm, ShowProgress, SyntaxError,
-    UsageError, ValueError, Verbosity, interpret,
+    UsageError, ValueError, Verbosity, VerifybackupRequest, interpret,
 };
 pub use messages::{Colors, Messages};
 pub use password::prompt as prompt_password;
 pub use program::{Program, Role, Tool};
-pub use progress::{ProgressBars, ProgressDisplay, ProgressLine, ProgressObjects, Screen};
+pub use progress::{
+    ProgressBars, ProgressDisplay, ProgressLine, ProgressObjects, Screen, Share, VerifyDisplay,
+    VerifyLine,
+};
 pub use receivewal_observer::TerminalObserver;
 pub use report::{
     Line, Phase, ProgressObject, Report, Run, Status, Warning, Warnings, WarningsKeeper,
 };
 pub use reporter::TerminalReporter;
+pub use verify_report::{Effort, VerifyReport};
 
 /// Runs the program with all its arguments, `argv[0]` first.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -52,6 +58,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             conceal_password(&program, &arguments, &request.connection);
             receivewal::run(&program, &request)
         }
+        Ok(Outcome::Verifybackup(request)) => verifybackup::run(&program, &request),
         Err(error) => {
             refuse(&program, &error, &mut Messages::to_stderr(program.name()));
             ExitCode::FAILURE

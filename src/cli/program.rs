@@ -16,17 +16,20 @@ pub enum Tool {
     Basebackup,
     /// Receiving WAL.
     Receivewal,
+    /// Verifying a stored backup.
+    Verifybackup,
 }
 
 impl Tool {
     /// All of them, in the order in which they are listed.
-    pub const ALL: [Tool; 2] = [Tool::Basebackup, Tool::Receivewal];
+    pub const ALL: [Tool; 3] = [Tool::Basebackup, Tool::Receivewal, Tool::Verifybackup];
 
     /// Returns the name of the original, by which the drop-in is recognised.
     pub const fn original(self) -> &'static str {
         match self {
             Tool::Basebackup => "pg_basebackup",
             Tool::Receivewal => "pg_receivewal",
+            Tool::Verifybackup => "pg_verifybackup",
         }
     }
 
@@ -35,6 +38,7 @@ impl Tool {
         match self {
             Tool::Basebackup => "basebackup",
             Tool::Receivewal => "receivewal",
+            Tool::Verifybackup => "verifybackup",
         }
     }
 
@@ -127,6 +131,7 @@ mod tests {
             (Some("pg_basebackup"), "pg_basebackup", basebackup),
             (Some("/usr/bin/pg_basebackup"), "pg_basebackup", basebackup),
             (Some("./pg_receivewal"), "pg_receivewal", receivewal),
+            (Some("pg_verifybackup"), "pg_verifybackup", Role::DropIn(Tool::Verifybackup)),
             (Some("./pgsiphon"), "pgsiphon", Role::Native),
             (Some("receivewal"), "receivewal", Role::Native),
             (Some("/pg_basebackup/siphon"), "siphon", Role::Native),
@@ -145,6 +150,7 @@ mod tests {
         let table = [
             ("/x/pg_basebackup", format!("pg_basebackup (PostgreSQL) 18.6 ({own})\n")),
             ("pg_receivewal", format!("pg_receivewal (PostgreSQL) 18.6 ({own})\n")),
+            ("pg_verifybackup", format!("pg_verifybackup (PostgreSQL) 18.6 ({own})\n")),
             ("pgsiphon", format!("{own}\n")),
         ];
         for (argv0, line) in table {

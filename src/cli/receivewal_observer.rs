@@ -148,8 +148,8 @@ fn tell<W: Write>(messages: &mut Messages<W>, verbosity: Verbosity, event: &Even
         Event::Disconnected { pause } => {
             messages.info(format_args!("disconnected; waiting {} to try again", seconds(*pause)));
         }
-        Event::UncheckedFormat { version } => {
-            messages.warning(format_args!("WAL of server version {version} is not checked"));
+        Event::UncheckedFormat { origin } => {
+            messages.warning(format_args!("WAL of {origin} is not checked"));
             messages.detail("The format of its pages and records is not known.");
         }
         Event::SideFileFailed { reason } => {
@@ -289,7 +289,7 @@ prog: received interrupt signal, exiting
             Event::Failed(ReceiveError::ServerShutDown),
             disconnected(1000),
             disconnected(2001),
-            Event::UncheckedFormat { version: "19beta1".into() },
+            Event::UncheckedFormat { origin: "server version 19beta1".into() },
             Event::SideFileFailed {
                 reason: "could not write file \"x\": No space left on device".into(),
             },

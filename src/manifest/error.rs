@@ -25,6 +25,9 @@ pub enum ManifestError {
         /// The checksum as the manifest has it.
         checksum: String,
     },
+    /// A file is listed twice.
+    #[error("duplicate path name in backup manifest: \"{0}\"")]
+    DuplicatePath(String),
     /// The manifest's checksum of itself is not a SHA-256 in hexadecimal.
     #[error("invalid manifest checksum: \"{0}\"")]
     InvalidManifestChecksum(String),

@@ -78,6 +78,16 @@ impl Cluster {
     }
 }
 
+/// Asks a server for the size of its WAL pages, in bytes, which is fixed when a server is built.
+///
+/// # Errors
+/// If it refuses, or its answer means nothing.
+pub async fn wal_block_size(connection: &mut Connection) -> Result<u32, ClusterError> {
+    let setting = "wal_block_size";
+    let size = show(connection, setting).await?.parse();
+    size.map_err(|error| ClusterError::Setting { setting, reason: format!("{error}") })
+}
+
 async fn show(connection: &mut Connection, setting: &'static str) -> Result<String, ClusterError> {
     let rows = connection.query("SHOW", &command::show(setting)).await?;
     let value = rows.first().and_then(|row| row.text(0)).map(str::to_owned);

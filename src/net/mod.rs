@@ -19,7 +19,7 @@ mod stream;
 mod target;
 pub mod tls;
 
-pub use cluster::{Cluster, ClusterError, Modes};
+pub use cluster::{Cluster, ClusterError, Modes, wal_block_size};
 pub use connect::connect;
 pub use connection::Connection;
 pub use error::{CommandError, ConnectError, ConnectionError, FailedAttempt, PeerError, Problem};

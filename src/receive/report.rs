@@ -67,8 +67,8 @@ pub enum Event {
     },
     /// The server writes the log in a form that is not known, so it is received without a check.
     UncheckedFormat {
-        /// The server's version.
-        version: String,
+        /// A description of the server.
+        origin: String,
     },
     /// A file beside the WAL could not be written that nothing depends on.
     SideFileFailed {

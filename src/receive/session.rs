@@ -17,7 +17,7 @@ use super::stream::{
 };
 use super::time_index::{CommitTime, TimeIndexWriter};
 use super::{Event, Hole, HoleCause, HolePolicy, ReceiveError, TimeIndex};
-use crate::net::{Cluster, Connection};
+use crate::net::{self, Cluster, ClusterError, Connection};
 use crate::pg::{Lsn, SegmentNumber, TimelineId, WalFileName};
 use crate::protocol::{ProtocolError, Row, command};
 use crate::storage::read_stored;
@@ -39,6 +39,8 @@ pub(super) struct Session<'a> {
     memory: &'a mut Memory,
     connection: Connection,
     cluster: Cluster,
+    /// The form of the log, if it is known.
+    format: Option<WalFormat>,
 }
 
 impl<'a> Session<'a> {
@@ -59,7 +61,16 @@ impl<'a> Session<'a> {
             let (expected, found) = (expected.clone(), found.clone());
             return Err(ReceiveError::OtherSystem { expected, found });
         }
-        Ok(Session { job, memory, connection, cluster })
+        let format = match wal_format(&mut connection, &cluster).await? {
+            Ok(format) => Some(format),
+            Err(origin) => {
+                if !std::mem::replace(&mut memory.unchecked_is_told, true) {
+                    job.observer.report(Event::UncheckedFormat { origin });
+                }
+                None
+            }
+        };
+        Ok(Session { job, memory, connection, cluster, format })
     }
 
     /// Streams until the user or the end position ends it.
@@ -122,7 +133,7 @@ impl<'a> Session<'a> {
     /// Refuses to go on behind a segment of another cluster.
     fn refuse_other_cluster(&self, name: WalFileName) -> Result<(), ReceiveError> {
         let Cluster { segment_size, .. } = self.cluster;
-        let Some(format) = WalFormat::of_server(self.cluster.version) else { return Ok(()) };
+        let Some(format) = self.format else { return Ok(()) };
         let mut reader = WalReader::new(WalOrigin {
             start: name.segment.start(segment_size),
             timeline: name.timeline,
@@ -291,13 +302,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn writer_config(&mut self, plan: StreamPlan) -> WalWriterConfig {
+    fn writer_config(&self, plan: StreamPlan) -> WalWriterConfig {
         let config = self.job.config;
-        let format = WalFormat::of_server(self.cluster.version);
-        if format.is_none() && !std::mem::replace(&mut self.memory.unchecked_is_told, true) {
-            let version = self.connection.session().server_version_text.clone();
-            self.job.observer.report(Event::UncheckedFormat { version });
-        }
         WalWriterConfig {
             directory: config.directory.clone(),
             file_mode: self.cluster.modes.file,
@@ -307,7 +313,7 @@ impl<'a> Session<'a> {
             timeline: plan.timeline,
             segment_size: plan.segment_size,
             start: plan.start,
-            format,
+            format: self.format,
             system_identifier: self.cluster.system_identifier.parse().ok(),
         }
     }
@@ -327,6 +333,19 @@ impl<'a> Session<'a> {
             }
         })
     }
+}
+
+/// Returns the form of a server's log, or a description of the server if that form is not known.
+async fn wal_format(
+    connection: &mut Connection,
+    cluster: &Cluster,
+) -> Result<Result<WalFormat, String>, ClusterError> {
+    let block_size = net::wal_block_size(connection).await?;
+    if block_size != WalFormat::BLOCK_SIZE {
+        return Ok(Err(format!("a server with WAL blocks of {block_size} bytes")));
+    }
+    let unknown = || format!("server version {}", connection.session().server_version_text);
+    Ok(WalFormat::of_server(cluster.version).ok_or_else(unknown))
 }
 
 /// Lets the writer finish, and ends the stream in good order.

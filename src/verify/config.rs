@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 /// How a backup is verified.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifyConfig {
     /// The directory of the backup.
     pub directory: PathBuf,

@@ -24,6 +24,8 @@ pub enum Problem {
     Missing,
     /// The file is there, but not listed.
     Extra,
+    /// The file is there more than once.
+    Repeated,
     /// The name stands for neither a file nor a directory.
     OddType,
     /// In a tar-format backup: the name stands for no file.
@@ -57,8 +59,15 @@ pub enum Problem {
     Checksum,
     /// The archive is torn, damaged, or none.
     Archive(String),
-    /// The control file is damaged, or another cluster's.
+    /// The control file is damaged.
     ControlFile(ControlFileFault),
+    /// The control file is another cluster's.
+    OtherCluster {
+        /// The identifier in the manifest.
+        manifest: u64,
+        /// The identifier in the control file.
+        found: u64,
+    },
     /// The backup label is damaged, or does not fit the manifest.
     BackupLabel(String),
     /// Pages are damaged.
@@ -96,6 +105,7 @@ impl fmt::Display for Finding {
                 f,
                 "file \"{path}\" is present in archive \"{archive}\" but not in the manifest"
             ),
+            (Problem::Repeated, _) => write!(f, "file \"{path}\" is present more than once"),
             (Problem::OddType, _) => write!(f, "\"{path}\" is not a regular file or directory"),
             (Problem::NotRegular, _) => write!(f, "file \"{path}\" is not a regular file"),
             (Problem::NotExpected, _) => {
@@ -131,6 +141,15 @@ impl fmt::Display for Finding {
             (Problem::Archive(reason), _) => write!(f, "archive \"{path}\": {reason}"),
             (Problem::ControlFile(fault), None) => write!(f, "{path}: {fault}"),
             (Problem::ControlFile(fault), Some(archive)) => write!(f, "{archive}: {path}: {fault}"),
+            (Problem::OtherCluster { manifest, found }, _) => {
+                if let Some(archive) = &self.archive {
+                    write!(f, "{archive}: ")?;
+                }
+                write!(
+                    f,
+                    "{path}: manifest system identifier is {manifest}, but control file has {found}"
+                )
+            }
             (Problem::BackupLabel(reason), _) => write!(f, "file \"{path}\": {reason}"),
             (Problem::Pages { first, last, lsn, fault }, _) => {
                 write!(f, "file \"{path}\", block {first}, LSN {lsn}: {fault}")?;

@@ -10,12 +10,20 @@
 //!
 //! Follows `src/bin/pg_verifybackup` of PostgreSQL 13 to 18.
 
+mod cluster;
 mod config;
+mod contents;
 mod error;
 mod finding;
+mod listing;
+mod plain;
 mod progress;
 mod run;
+mod tar;
+mod tar_stream;
+mod verification;
 mod wal;
+mod work;
 
 pub use config::{BackupForm, Contents, OnFinding, Pages, VerifyConfig, WalLocation};
 pub use error::VerifyError;

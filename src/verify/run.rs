@@ -1,7 +1,23 @@
 //! Verifying from beginning to end.
 
-use super::{Finding, VerifyConfig, VerifyError, VerifyProgress};
-use crate::manifest::ManifestSummary;
+use std::fs::{self, File};
+use std::path::Path;
+
+use super::cluster::ClusterCheck;
+use super::contents::ContentsRules;
+use super::listing::Listing;
+use super::tar::Archives;
+use super::verification::{Findings, Verification};
+use super::wal::WalSource;
+use super::work::{Work, do_all};
+use super::{
+    BackupForm, Contents, Finding, Pages, Problem, VerifyConfig, VerifyError, VerifyProgress,
+    WalLocation, plain,
+};
+use crate::manifest::{ManifestError, ManifestSummary};
+use crate::page::{PageFault, PageRules};
+use crate::pg::Lsn;
+use crate::storage::StorageError;
 
 /// What verifying gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +33,94 @@ pub struct Verdict {
 /// # Errors
 /// If the manifest or the backup's directory cannot be read. All else is a finding.
 pub fn verify(config: &VerifyConfig, progress: &VerifyProgress) -> Result<Verdict, VerifyError> {
-    let _ = (config, progress);
-    Ok(Verdict { summary: ManifestSummary::default(), findings: Vec::new() })
+    let (listing, summary) = read_manifest(config)?;
+    let form = match config.form {
+        Some(form) => form,
+        None => find_form(&config.directory)?,
+    };
+    let verification = Verification {
+        listing,
+        rules: rules(config, &summary),
+        cluster: ClusterCheck::new(summary.clone(), config.pages),
+        findings: Findings::new(config.on_finding),
+        progress,
+    };
+    match form {
+        BackupForm::Plain => verify_plain(config, &verification)?,
+        BackupForm::Tar => verify_tar(config, &verification)?,
+    }
+    let is_without_checksums = verification.cluster.is_without_checksums();
+    let mut findings = verification.findings.into_sorted();
+    if is_without_checksums {
+        findings.retain(|finding| !is_of_page_checksum(&finding.problem));
+    }
+    Ok(Verdict { summary, findings })
+}
+
+/// Guesses how a backup is stored, as the original does.
+fn find_form(directory: &Path) -> Result<BackupForm, StorageError> {
+    let opened = fs::metadata(directory);
+    opened.map_err(|source| StorageError::new("access directory", directory, source))?;
+    Ok(match directory.join("PG_VERSION").exists() {
+        true => BackupForm::Plain,
+        false => BackupForm::Tar,
+    })
+}
+
+fn read_manifest(config: &VerifyConfig) -> Result<(Listing, ManifestSummary), VerifyError> {
+    let beside = || config.directory.join("backup_manifest");
+    let path = config.manifest.clone().unwrap_or_else(beside);
+    let file = File::open(&path).map_err(|error| StorageError::new("open file", &path, error))?;
+    Listing::read(file, &config.ignored).map_err(|error| match error {
+        ManifestError::Read(source) => StorageError::new("read file", path, source).into(),
+        error => error.into(),
+    })
+}
+
+fn rules(config: &VerifyConfig, summary: &ManifestSummary) -> ContentsRules {
+    // Newest timeline first, so this is where the backup began.
+    let started_at = summary.wal_ranges.last().map_or(Lsn::INVALID, |range| range.start_lsn);
+    ContentsRules {
+        is_compared: config.contents == Contents::Compared,
+        // Whether there are checksums shows when the control file comes, which is last in an archive.
+        pages: (config.pages == Pages::Checked)
+            .then_some(PageRules { started_at, has_checksums: true }),
+    }
+}
+
+fn verify_plain(config: &VerifyConfig, verification: &Verification<'_>) -> Result<(), VerifyError> {
+    let mut works = plain::walk(&config.directory, verification)?;
+    let beside = || WalSource::Directory(config.directory.join("pg_wal"));
+    works.extend(wal_works(config, verification, beside));
+    do_all(verification, works)
+}
+
+fn verify_tar(config: &VerifyConfig, verification: &Verification<'_>) -> Result<(), VerifyError> {
+    let Archives { mut works, wal } = Archives::find(&config.directory, verification)?;
+    let missing = || WalSource::Directory(config.directory.join("pg_wal"));
+    works.extend(wal_works(config, verification, || wal.unwrap_or_else(missing)));
+    do_all(verification, works)?;
+    for missing in verification.listing.missing(&[]) {
+        verification.findings.add(missing);
+    }
+    Ok(())
+}
+
+/// Returns what is to be done for the WAL, timeline by timeline.
+fn wal_works(
+    config: &VerifyConfig,
+    verification: &Verification<'_>,
+    in_backup: impl FnOnce() -> WalSource,
+) -> Vec<Work> {
+    let source = match &config.wal {
+        None => return Vec::new(),
+        Some(WalLocation::Backup) => in_backup(),
+        Some(WalLocation::Directory(directory)) => WalSource::Directory(directory.clone()),
+    };
+    let ranges = &verification.cluster.summary().wal_ranges;
+    ranges.iter().map(|&range| Work::Wal { source: source.clone(), range }).collect()
+}
+
+fn is_of_page_checksum(problem: &Problem) -> bool {
+    matches!(problem, Problem::Pages { fault: PageFault::Checksum { .. }, .. })
 }

@@ -31,6 +31,10 @@ const CUSTOM_MANAGER_MIN: u8 = 128;
 const CUSTOM_MANAGERS_SINCE: u32 = 15;
 
 impl WalFormat {
+    /// The size of the pages of a log that can be read, in bytes: what servers are built with unless somebody wants
+    /// something else (`XLOG_BLCKSZ`).
+    pub const BLOCK_SIZE: u32 = 8192;
+
     /// Returns the form that a server writes; `None` if the release is not known.
     pub fn of_server(version: ServerVersion) -> Option<WalFormat> {
         FORMATS.into_iter().find(|format| format.major == version.major())

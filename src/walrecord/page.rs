@@ -19,11 +19,11 @@
 
 use bytes::Buf as _;
 
-use super::{DamageKind, WalOrigin};
+use super::{DamageKind, WalFormat, WalOrigin};
 use crate::pg::{Lsn, WalSegmentSize};
 
-/// The size of pages (`XLOG_BLCKSZ`). Others can be had only by building the server so.
-pub(super) const PAGE_SIZE: usize = 8192;
+/// The size of pages.
+pub(super) const PAGE_SIZE: usize = WalFormat::BLOCK_SIZE as usize;
 
 const SHORT_HEADER_SIZE: usize = 24;
 const LONG_HEADER_SIZE: usize = 40;

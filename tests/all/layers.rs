@@ -4,10 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules and their layers, as in the map.
-const LAYERS: [(&str, u32); 12] = [
+const LAYERS: [(&str, u32); 15] = [
     ("cli", 5),
     ("backup", 4),
     ("receive", 4),
+    ("verify", 4),
     ("wal", 3),
     ("net", 2),
     ("storage", 2),
@@ -15,6 +16,8 @@ const LAYERS: [(&str, u32); 12] = [
     ("protocol", 1),
     ("archive", 1),
     ("manifest", 1),
+    ("page", 1),
+    ("control", 1),
     ("walrecord", 1),
     ("pg", 0),
 ];

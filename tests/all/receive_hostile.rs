@@ -21,6 +21,7 @@ use crate::support::scratch::{Scratch, names};
 use crate::support::wait_until;
 
 on_servers!(sound_wal_in_any_pieces_is_taken: pg13 pg18);
+on_servers!(wal_of_an_unknown_form_is_received_unchecked: pg18);
 on_servers!(damaged_pages_are_not_acknowledged: pg13 pg18);
 on_servers!(damaged_records_are_not_acknowledged: pg13 pg18);
 on_servers!(messages_out_of_order_are_refused: pg18);
@@ -110,6 +111,21 @@ fn timeline_end(row: &[Option<&str>]) -> Vec<u8> {
         .concat()
 }
 
+/// The answer to a client that wants no more.
+fn stop() -> Vec<u8> {
+    [frame(b'c', b""), frame(b'C', b"START_REPLICATION\0"), ready()].concat()
+}
+
+/// Returns the contents of the one segment that was received to its end.
+#[track_caller]
+fn only_segment(scratch: &Scratch) -> Vec<u8> {
+    let received = scratch.join("received");
+    let names = names(&received);
+    let segments: Vec<_> = names.iter().filter(|name| !name.contains('.')).collect();
+    let [segment] = segments[..] else { panic!("{names:?}") };
+    fs::read(received.join(segment)).unwrap()
+}
+
 /// A server and a receiver that may not try again.
 struct Encounter {
     server: FakeServer,
@@ -170,18 +186,35 @@ fn sound_wal_in_any_pieces_is_taken(installation: Installation) {
             // One that holds nothing does no harm.
             [data(start, b""), data(start, wal)].concat()
         });
-        let stop = [frame(b'c', b""), frame(b'C', b"START_REPLICATION\0"), ready()].concat();
-        let answer = [begin(), messages.collect::<Vec<_>>().concat(), stop].concat();
-        let encounter = Encounter::of(material.session("1", answer), &["-n", "-E", &end]);
-        let finished = encounter.running.wait().succeeded();
+        let answer = [begin(), messages.collect::<Vec<_>>().concat(), stop()].concat();
+        let Encounter { server, running, scratch } =
+            Encounter::of(material.session("1", answer), &["-n", "-E", &end]);
+        let finished = running.wait().succeeded();
         assert!(finished.errors().is_empty(), "{size}: {}", finished.stderr);
-        assert!(encounter.server.acknowledged() >= material.at(SEGMENT_SIZE), "{size}");
-        let received = encounter.scratch.join("received");
-        let names = names(&received);
-        let segments: Vec<_> = names.iter().filter(|name| !name.contains('.')).collect();
-        let [segment] = segments[..] else { panic!("{size}: {names:?}") };
-        let segment = received.join(segment);
-        assert!(fs::read(segment).unwrap() == material.wal[..SEGMENT_SIZE], "{size}");
+        assert!(server.acknowledged() >= material.at(SEGMENT_SIZE), "{size}");
+        assert!(only_segment(&scratch) == material.wal[..SEGMENT_SIZE], "{size}");
+    });
+}
+
+fn wal_of_an_unknown_form_is_received_unchecked(installation: Installation) {
+    let mut material = Material::from_server(installation);
+    material.wal.fill(0xA5);
+    let cases = [
+        ("18.0", "16384", "a server with WAL blocks of 16384 bytes"),
+        ("99.0", "8192", "server version 99.0"),
+    ];
+    for_each(&cases, |&(version, block_size, origin)| {
+        let material = Material { version, ..material.clone() };
+        let answer = [material.sound(SEGMENT_SIZE + PAGE_SIZE), stop()].concat();
+        let mut session = material.session("1", answer);
+        session.replace("SHOW wal_block_size", row(&[Some(block_size)]));
+        let end = material.at(SEGMENT_SIZE - 1).to_string();
+        let Encounter { server: _server, running, scratch } =
+            Encounter::of(session, &["-n", "-E", &end]);
+        let finished = running.wait().succeeded();
+        let warning = format!("warning: WAL of {origin} is not checked");
+        assert_eq!(finished.stderr.matches(&warning).count(), 1, "{}", finished.stderr);
+        assert!(only_segment(&scratch) == material.wal[..SEGMENT_SIZE], "{origin}");
     });
 }
 

@@ -15,8 +15,8 @@ use super::getopt::shown;
 use super::typed;
 use crate::cli::program::{OWN_NAME, Program, Tool};
 
-/// What the environment decides; the connection's share is libpq's.
-const ENVIRONMENT: [(&str, &str); 8] = [
+/// What the environment decides about the connection, as in libpq.
+const CONNECTION_ENVIRONMENT: [(&str, &str); 6] = [
     (
         "PGHOST, PGHOSTADDR, PGPORT, PGUSER, PGDATABASE, PGSERVICE, PGSERVICEFILE, PGSYSCONFDIR",
         "Which server is meant, unless an option says it.",
@@ -44,6 +44,10 @@ const ENVIRONMENT: [(&str, &str); 8] = [
         "PGAPPNAME, PGOPTIONS",
         "The name by which the server shows the connection, and settings for it.",
     ),
+];
+
+/// What the environment decides about messages.
+const MESSAGE_ENVIRONMENT: [(&str, &str); 2] = [
     ("PG_COLOR", "Whether messages are coloured: always, auto (on a terminal) or never."),
     (
         "PG_COLORS",
@@ -52,7 +56,7 @@ const ENVIRONMENT: [(&str, &str); 8] = [
 ];
 
 /// The commands of `pgsiphon` with all that they take.
-const COMMANDS_IN_FULL: [(&str, &str); 4] = [
+const COMMANDS_IN_FULL: [(&str, &str); 5] = [
     (
         "basebackup [OPTION]...",
         "Takes a base backup of a running server, see pgsiphon-basebackup(1).",
@@ -62,14 +66,18 @@ const COMMANDS_IN_FULL: [(&str, &str); 4] = [
         "Receives the write-ahead log of a running server, see pgsiphon-receivewal(1).",
     ),
     (
+        "verifybackup [OPTION]... BACKUPDIR",
+        "Verifies a stored backup against its manifest, see pgsiphon-verifybackup(1).",
+    ),
+    (
         "completions bash|elvish|fish|powershell|zsh [PROGRAM]",
-        "Prints what makes a shell complete the options of pgsiphon (default), pg_basebackup or \
-         pg_receivewal.",
+        "Prints what makes a shell complete the options of pgsiphon (default), pg_basebackup, \
+         pg_receivewal or pg_verifybackup.",
     ),
     (
         "man [PAGE]",
         "Prints a manual page: pgsiphon (default), pgsiphon-basebackup, pgsiphon-receivewal, \
-         pg_basebackup or pg_receivewal.",
+         pgsiphon-verifybackup, pg_basebackup, pg_receivewal or pg_verifybackup.",
     ),
 ];
 
@@ -143,6 +151,7 @@ impl Subject {
             Subject::Own => OWN_NAME,
             Subject::Command(Tool::Basebackup) => "pgsiphon-basebackup",
             Subject::Command(Tool::Receivewal) => "pgsiphon-receivewal",
+            Subject::Command(Tool::Verifybackup) => "pgsiphon-verifybackup",
             Subject::DropIn(tool) => tool.original(),
         }
     }
@@ -155,7 +164,7 @@ impl Subject {
                 .name(self.name())
                 .bin_name(format!("{OWN_NAME} {}", tool.command())),
             Subject::Own => bare(OWN_NAME)
-                .about("Streams physical backups and write-ahead log out of PostgreSQL servers.")
+                .about("Streams physical backups and write-ahead log out of PostgreSQL servers, and verifies them.")
                 .override_usage(format!("{OWN_NAME} COMMAND [OPTION]..."))
                 .args(first_arguments())
                 .subcommands(COMMANDS.map(|(name, about)| own_command(name).about(about))),
@@ -182,9 +191,23 @@ impl Subject {
         if self == Subject::Own {
             definitions(&mut sections, "COMMANDS", &COMMANDS_IN_FULL);
         }
-        definitions(&mut sections, "ENVIRONMENT", &ENVIRONMENT);
+        definitions(&mut sections, "ENVIRONMENT", &self.environment());
         definitions(&mut sections, "EXIT STATUS", &[("0", self.success()), FAILURE]);
         sections.to_writer(page)
+    }
+
+    /// Lists the variables that matter.
+    fn environment(self) -> Vec<(&'static str, &'static str)> {
+        match self {
+            Subject::Command(Tool::Verifybackup) | Subject::DropIn(Tool::Verifybackup) => {
+                MESSAGE_ENVIRONMENT.to_vec()
+            }
+            Subject::Own
+            | Subject::Command(Tool::Basebackup | Tool::Receivewal)
+            | Subject::DropIn(Tool::Basebackup | Tool::Receivewal) => {
+                [&CONNECTION_ENVIRONMENT[..], &MESSAGE_ENVIRONMENT].concat()
+            }
+        }
     }
 
     /// Says what exit code 0 means.
@@ -199,6 +222,9 @@ impl Subject {
                 "The end position was reached, or SIGINT or SIGTERM ended receiving, and all that was \
                  received is on stable storage, unless options waived that; or the slot was created or \
                  dropped."
+            }
+            Subject::Command(Tool::Verifybackup) | Subject::DropIn(Tool::Verifybackup) => {
+                "All that was looked at is as the manifest says, and sound."
             }
         }
     }

@@ -125,6 +125,10 @@ pub enum Conflict {
     SynchronousWithoutSync,
     #[error("no target directory specified")]
     NoTargetDirectory,
+    #[error("no backup directory specified")]
+    NoBackupDirectory,
+    #[error("cannot specify both -P/--progress and -q/--quiet")]
+    ProgressWithQuiet,
 }
 
 impl OptionsError {
@@ -132,7 +136,9 @@ impl OptionsError {
     fn has_hint(&self) -> bool {
         match self {
             OptionsError::Value(_)
-            | OptionsError::Conflict(Conflict::Compression(_) | Conflict::Incremental) => false,
+            | OptionsError::Conflict(
+                Conflict::Compression(_) | Conflict::Incremental | Conflict::ProgressWithQuiet,
+            ) => false,
             OptionsError::Syntax(_) | OptionsError::Misplaced | OptionsError::Conflict(_) => true,
         }
     }

@@ -14,7 +14,7 @@ pub use error::{Conflict, OptionsError, UsageError};
 pub use getopt::SyntaxError;
 pub use meant::{
     BasebackupRequest, ConnectionArgs, PasswordPrompt, ReceivewalAction, ReceivewalRequest,
-    ReportForm, ShowProgress, Verbosity,
+    ReportForm, ShowProgress, Verbosity, VerifybackupRequest,
 };
 pub use values::{ConnectionString, ValueError};
 
@@ -22,9 +22,10 @@ use super::program::{Program, Role, Tool};
 use typed::Typed;
 
 /// The commands of `pgsiphon`.
-const COMMANDS: [(&str, &str); 4] = [
+const COMMANDS: [(&str, &str); 5] = [
     ("basebackup", "Take a base backup of a running server"),
     ("receivewal", "Receive the write-ahead log of a running server"),
+    ("verifybackup", "Verify a stored backup against its manifest"),
     ("completions", "Print what makes a shell complete the options"),
     ("man", "Print a manual page"),
 ];
@@ -38,6 +39,8 @@ pub enum Outcome {
     Basebackup(Box<BasebackupRequest>),
     /// To receive WAL, or to prepare or end that.
     Receivewal(Box<ReceivewalRequest>),
+    /// To verify a stored backup.
+    Verifybackup(Box<VerifybackupRequest>),
 }
 
 /// Returns what the arguments after `argv[0]` ask for.
@@ -76,6 +79,7 @@ fn run_tool(tool: Tool, program: &Program, options: &[OsString]) -> Result<Outco
     let outcome = match tool {
         Tool::Basebackup => basebackup(program, options),
         Tool::Receivewal => receivewal(program, options),
+        Tool::Verifybackup => verifybackup(program, options),
     };
     outcome.map_err(|error| UsageError::Options(tool, error))
 }
@@ -88,6 +92,11 @@ fn basebackup(program: &Program, options: &[OsString]) -> Result<Outcome, Option
 fn receivewal(program: &Program, options: &[OsString]) -> Result<Outcome, OptionsError> {
     let request = ReceivewalRequest::from_typed(Typed::parse(program, options)?)?;
     Ok(Outcome::Receivewal(Box::new(request)))
+}
+
+fn verifybackup(program: &Program, options: &[OsString]) -> Result<Outcome, OptionsError> {
+    let request = VerifybackupRequest::from_typed(Typed::parse(program, options)?)?;
+    Ok(Outcome::Verifybackup(Box::new(request)))
 }
 
 /// Answers the options that are known only in the first place and win over whatever follows.
@@ -109,7 +118,8 @@ fn overview(program: &Program) -> String {
         COMMANDS.iter().map(|(command, about)| format!("  {command:<13}  {about}\n")).collect();
     format!(
         "\
-Streams physical backups and write-ahead log out of PostgreSQL servers.
+Streams physical backups and write-ahead log out of PostgreSQL servers, and
+verifies them.
 
 Usage: {name} COMMAND [OPTION]...
        {name} completions bash|elvish|fish|powershell|zsh [PROGRAM]
@@ -122,10 +132,9 @@ As the first argument:
   -?, --help     Show this help, then exit
 
 \"{name} COMMAND --help\" tells the options of a command. Called by the name
-pg_basebackup or pg_receivewal, the program takes the options of that one.
-Completions are for pgsiphon, pg_basebackup or pg_receivewal; the manual pages
-are pgsiphon, pgsiphon-basebackup, pgsiphon-receivewal, pg_basebackup and
-pg_receivewal.
+pg_basebackup, pg_receivewal or pg_verifybackup, the program takes the options
+of that one. Completions are for pgsiphon and these three; the manual pages are
+theirs and pgsiphon-basebackup, pgsiphon-receivewal and pgsiphon-verifybackup.
 "
     )
 }

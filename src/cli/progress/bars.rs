@@ -136,7 +136,7 @@ impl Drop for ProgressBars {
     }
 }
 
-fn style(template: &str) -> ProgressStyle {
+pub(super) fn style(template: &str) -> ProgressStyle {
     let style = ProgressStyle::with_template(template);
     style.expect("the templates are constants that the tests draw").progress_chars("=> ")
 }

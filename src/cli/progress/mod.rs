@@ -1,8 +1,9 @@
-//! Showing how far a backup is: as the original does, with bars, or as JSON.
+//! Showing how far a backup or its verification is: as the originals do, with bars, or as JSON.
 
 mod bars;
 mod json;
 mod line;
+mod verifying;
 
 use std::io::{self, IsTerminal as _, Stdout, Write};
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use indicatif::ProgressDrawTarget;
 pub use bars::ProgressBars;
 pub use json::ProgressObjects;
 pub use line::{ProgressLine, Screen};
+pub use verifying::{Share, VerifyDisplay, VerifyLine};
 
 use super::args::{BasebackupRequest, ReportForm, ShowProgress};
 use super::program::{Program, Role};

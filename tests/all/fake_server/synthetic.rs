@@ -7,10 +7,11 @@ use sha2::{Digest as _, Sha256};
 use super::session::Session;
 use crate::recording::wire::frame;
 
-/// The data directory's permission bits, the WAL segment size and who the server is.
-const SETTINGS: [(&str, &[&str]); 3] = [
+/// The data directory's permission bits, the sizes of WAL segments and pages, and who the server is.
+const SETTINGS: [(&str, &[&str]); 4] = [
     ("SHOW data_directory_mode", &["0700"]),
     ("SHOW wal_segment_size", &["16MB"]),
+    ("SHOW wal_block_size", &["8192"]),
     ("IDENTIFY_SYSTEM", &["7000000000000000001", "1", "0/2000100", ""]),
 ];
 

@@ -26,6 +26,7 @@ const PGSIPHON: &str = env!("CARGO_BIN_EXE_pgsiphon");
 enum Tool {
     Basebackup,
     Receivewal,
+    Verifybackup,
 }
 
 impl Tool {
@@ -34,6 +35,7 @@ impl Tool {
         match self {
             Tool::Basebackup => "basebackup",
             Tool::Receivewal => "receivewal",
+            Tool::Verifybackup => "verifybackup",
         }
     }
 
@@ -42,6 +44,7 @@ impl Tool {
         match self {
             Tool::Basebackup => "pg_basebackup",
             Tool::Receivewal => "pg_receivewal",
+            Tool::Verifybackup => "pg_verifybackup",
         }
     }
 }
@@ -84,6 +87,21 @@ impl Client {
     /// The original `pg_receivewal`.
     pub fn receivewal_original() -> Self {
         Client::installed(Tool::Receivewal)
+    }
+
+    /// Our program under its own name: `pgsiphon verifybackup`.
+    pub fn verifybackup() -> Self {
+        Client::own(Tool::Verifybackup)
+    }
+
+    /// Our program under the name of the original `pg_verifybackup`.
+    pub fn verifybackup_drop_in() -> Self {
+        Client::disguised(Tool::Verifybackup)
+    }
+
+    /// The original `pg_verifybackup`.
+    pub fn verifybackup_original() -> Self {
+        Client::installed(Tool::Verifybackup)
     }
 
     /// Our program under another program's control, given with the arguments in front of it.
@@ -134,7 +152,7 @@ impl Client {
         let client = client.args(["-U", "postgres", "-w"]);
         match client.tool {
             Tool::Basebackup => client.args(["-c", "fast"]),
-            Tool::Receivewal => client,
+            Tool::Receivewal | Tool::Verifybackup => client,
         }
     }
 

@@ -2,12 +2,14 @@
 
 mod basebackup;
 mod receivewal;
+mod verifybackup;
 
 use std::ffi::OsString;
 use std::time::Duration;
 
 pub use basebackup::{BasebackupRequest, ReportForm};
 pub use receivewal::{ReceivewalAction, ReceivewalRequest};
+pub use verifybackup::VerifybackupRequest;
 
 use super::error::Conflict;
 use super::getopt::shown;

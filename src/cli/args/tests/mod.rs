@@ -5,6 +5,7 @@ mod printed;
 mod receivewal;
 mod refused;
 mod requested;
+mod verifybackup;
 
 use super::*;
 use crate::backup::BackupConfig;

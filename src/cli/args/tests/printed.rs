@@ -19,8 +19,11 @@ fn help_and_version_count_only_as_the_first_argument() {
     }
     let version = printed(&["/x/pg_basebackup", "-V", "--bogus"]);
     assert!(version.starts_with("pg_basebackup (PostgreSQL) 18.6 (pgsiphon "), "{version}");
-    let version = printed(&["pg_receivewal", "--version", "extra"]);
-    assert!(version.starts_with("pg_receivewal (PostgreSQL) 18.6 (pgsiphon "), "{version}");
+    for original in ["pg_receivewal", "pg_verifybackup"] {
+        let version = printed(&[original, "--version", "extra"]);
+        let line = format!("{original} (PostgreSQL) 18.6 (pgsiphon ");
+        assert!(version.starts_with(&line), "{version}");
+    }
     assert_eq!(printed(&["pgsiphon", "--version"]), printed(&["pgsiphon", "basebackup", "-V"]));
     assert_eq!(printed(&["pg_receivewal", "-?"]), printed(&["pg_receivewal", "--help", "-y"]));
     assert_eq!(printed(&["pg_basebackup", "-?"]), printed(&["pg_basebackup", "--help", "-y"]));
@@ -28,7 +31,7 @@ fn help_and_version_count_only_as_the_first_argument() {
 }
 
 /// Options of the original, and those that only we have.
-const OPTIONS: [(Tool, &[&str], &[&str]); 2] = [
+const OPTIONS: [(Tool, &[&str], &[&str]); 3] = [
     (
         Tool::Basebackup,
         &["-D, --pgdata", "-W, --password", "--no-slot", "-?, --help", "-V, --version"],
@@ -38,6 +41,11 @@ const OPTIONS: [(Tool, &[&str], &[&str]); 2] = [
         Tool::Receivewal,
         &["-D, --directory", "-E, --endpos", "-d, --dbname", "--if-not-exists", "-V, --version"],
         &["--direct-io <auto|off>", "--on-hole <stop|skip>", "--no-time-index", "-P, --progress"],
+    ),
+    (
+        Tool::Verifybackup,
+        &["-e, --exit-on-error", "-w, --wal-directory", "-P, --progress", "-?, --help"],
+        &["--pages", "--json"],
     ),
 ];
 
@@ -53,11 +61,10 @@ fn help_names_every_option_of_the_name_it_is_called_by_in_80_columns() {
             assert!(native.contains(option) && !drop_in.contains(option), "{option}:\n{native}");
         }
         let (original, command) = (tool.original(), tool.command());
-        assert!(drop_in.contains(&format!("\n\nUsage: {original} [OPTION]...\n")), "{drop_in}");
-        assert!(
-            native.contains(&format!("\n\nUsage: pgsiphon {command} [OPTION]...\n")),
-            "{native}"
-        );
+        let operand = if tool == Tool::Verifybackup { " BACKUPDIR" } else { "" };
+        let usage = format!("\n\nUsage: pgsiphon {command} [OPTION]...{operand}\n");
+        assert!(native.contains(&usage), "{native}");
+        assert!(drop_in.contains(&format!("{original} [OPTION]...{operand}\n")), "{drop_in}");
         for line in native.lines().chain(drop_in.lines()) {
             assert!(line.chars().count() <= 80 && line == line.trim_end(), "{line:?}");
         }
@@ -67,10 +74,11 @@ fn help_names_every_option_of_the_name_it_is_called_by_in_80_columns() {
 #[test]
 fn completions_offer_the_options_of_the_program_and_no_others() {
     let own_words = ["json", "direct-io", "on-hole", "no-time-index"];
-    let table: [(&str, &[&str], &[&str]); 3] = [
-        ("pgsiphon", &["basebackup", "receivewal", "completions", "man", "compress"], &[]),
+    let table: [(&str, &[&str], &[&str]); 4] = [
+        ("pgsiphon", &["basebackup", "receivewal", "verifybackup", "man", "compress"], &[]),
         ("pg_basebackup", &["compress", "sync-method", "help"], &["incremental", "endpos"]),
         ("pg_receivewal", &["compress", "endpos", "drop-slot", "help"], &["pgdata", "wal-method"]),
+        ("pg_verifybackup", &["ignore", "skip-checksums", "help"], &["pgdata", "compress"]),
     ];
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let complete = |program| printed(&["pgsiphon", "completions", shell, program]);
@@ -115,7 +123,7 @@ fn bash_completes_names_and_values() {
 #[test]
 fn manual_pages_name_options_variables_and_exit_codes() {
     let complete = |page: &str| {
-        assert!(page.contains(".SH ENVIRONMENT\n") && page.contains("PGPASSFILE"), "{page}");
+        assert!(page.contains(".SH ENVIRONMENT\n") && page.contains("PG_COLORS"), "{page}");
         assert!(page.contains(".SH \"EXIT STATUS\"\n"), "{page}");
         if let Some(complaints) = groff_complaints(page) {
             assert_eq!(complaints, "");
@@ -129,6 +137,8 @@ fn manual_pages_name_options_variables_and_exit_codes() {
         let drop_in = printed(&["pgsiphon", "man", tool.original()]);
         complete(&command);
         complete(&drop_in);
+        let connects = tool != Tool::Verifybackup;
+        assert!([&command, &drop_in].iter().all(|page| page.contains("PGPASSFILE") == connects));
         assert!(command.contains(&format!("\\fBpgsiphon {}\\fR", tool.command())), "{command}");
         assert!(!drop_in.contains("incremental"), "{drop_in}");
         let has = |page: &str, option: &str| {

@@ -208,7 +208,7 @@ fn compressions_that_make_no_sense_and_incremental_backups_are_refused_without_a
 fn the_native_name_has_commands_and_hints_at_itself() {
     let hint =
         |command: &str| format!("pgsiphon: hint: Try \"{command} --help\" for more information.\n");
-    let table: [(&[&str], String); 14] = [
+    let table: [(&[&str], String); 15] = [
         (&[], format!("pgsiphon: error: no command specified\n{}", hint("pgsiphon"))),
         (
             &["backup"],
@@ -244,6 +244,10 @@ fn the_native_name_has_commands_and_hints_at_itself() {
             &["receivewal", "--no-t", "--direct-io=off"],
             format!("pgsiphon: error: no target directory specified\n{}", hint("pgsiphon receivewal")),
         ),
+        (
+            &["verifybackup", "--json"],
+            format!("pgsiphon: error: no backup directory specified\n{}", hint("pgsiphon verifybackup")),
+        ),
         (&["completions"], format!("pgsiphon: error: no shell specified\n{}", hint("pgsiphon"))),
         (
             &["completions", "tcsh"],
@@ -254,14 +258,14 @@ fn the_native_name_has_commands_and_hints_at_itself() {
         (
             &["completions", "bash", "psql"],
             "pgsiphon: error: unrecognized program \"psql\", must be \"pgsiphon\", \
-             \"pg_basebackup\", or \"pg_receivewal\"\n"
+             \"pg_basebackup\", \"pg_receivewal\", or \"pg_verifybackup\"\n"
                 .into(),
         ),
         (
             &["man", "basebackup"],
             "pgsiphon: error: unrecognized manual page \"basebackup\", must be \"pgsiphon\", \
-             \"pgsiphon-basebackup\", \"pgsiphon-receivewal\", \"pg_basebackup\", or \
-             \"pg_receivewal\"\n"
+             \"pgsiphon-basebackup\", \"pgsiphon-receivewal\", \"pgsiphon-verifybackup\", \
+             \"pg_basebackup\", \"pg_receivewal\", or \"pg_verifybackup\"\n"
                 .into(),
         ),
         (

@@ -8,6 +8,7 @@ mod basebackup;
 mod connection;
 mod receivewal;
 mod value;
+mod verifybackup;
 
 use std::error::Error as _;
 use std::ffi::OsString;
@@ -17,6 +18,7 @@ use clap::{Args, Command, FromArgMatches as _};
 pub use basebackup::{BasebackupOptions, OwnBasebackupOptions};
 pub use connection::ConnectionOptions;
 pub use receivewal::{OwnReceivewalOptions, ReceivewalOptions};
+pub use verifybackup::{OwnVerifybackupOptions, VerifybackupOptions};
 
 use super::error::OptionsError;
 use super::getopt::{Scanned, scan};
@@ -53,6 +55,8 @@ pub trait Options: Args {
     const TOOL: Tool;
     /// What it does, in a sentence.
     const ABOUT: &'static str;
+    /// What follows its name.
+    const ARGUMENTS: &'static str = "[OPTION]...";
 }
 
 /// What every original has in its table of options and does nothing about: it is looked at only as the first
@@ -112,7 +116,12 @@ fn refused_value(error: &clap::Error) -> OptionsError {
 
 /// Returns the help text.
 pub fn help(tool: Tool, program: &Program) -> String {
-    command(tool, program).render_help().to_string()
+    match (tool, program.role()) {
+        (Tool::Verifybackup, Role::DropIn(_)) => verifybackup::ORIGINAL_HELP.to_owned(),
+        (Tool::Basebackup | Tool::Receivewal, Role::DropIn(_)) | (_, Role::Native) => {
+            command(tool, program).render_help().to_string()
+        }
+    }
 }
 
 /// Describes a tool's options to clap, which reads them spelled out.
@@ -120,6 +129,7 @@ pub(super) fn command(tool: Tool, program: &Program) -> Command {
     match tool {
         Tool::Basebackup => described::<BasebackupOptions>(program),
         Tool::Receivewal => described::<ReceivewalOptions>(program),
+        Tool::Verifybackup => described::<VerifybackupOptions>(program),
     }
 }
 
@@ -132,7 +142,7 @@ fn described<O: Options>(program: &Program) -> Command {
         // The values' names tell them already.
         .hide_possible_values(true)
         .term_width(HELP_COLUMNS)
-        .override_usage(format!("{} [OPTION]...", program.command_line(O::TOOL)))
+        .override_usage(format!("{} {}", program.command_line(O::TOOL), O::ARGUMENTS))
         .after_help(FIRST_ARGUMENTS)
         .help_template("{about}\n\nUsage: {usage}\n\n{all-args}{after-help}\n");
     let command = O::augment_args(command);

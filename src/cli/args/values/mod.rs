@@ -19,6 +19,7 @@ pub use position::end_position;
 use super::getopt::shown;
 use crate::backup::{Checkpoint, DirectIo, SyncMethod};
 use crate::receive::HolePolicy;
+use crate::verify::BackupForm;
 
 /// The value of an option that cannot be understood. No hint follows these errors.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,6 +27,9 @@ pub enum ValueError {
     /// `-F`.
     #[error("invalid output format \"{0}\", must be \"plain\" or \"tar\"")]
     Format(String),
+    /// `-F` of a backup that is stored.
+    #[error("invalid backup format \"{0}\", must be \"plain\" or \"tar\"")]
+    BackupForm(String),
     /// `-X`.
     #[error("invalid wal-method option \"{0}\", must be \"fetch\", \"stream\", or \"none\"")]
     WalMethod(String),
@@ -114,6 +118,15 @@ pub fn format(value: OsString) -> Result<Format, ValueError> {
         b"p" | b"plain" => Ok(Format::Plain),
         b"t" | b"tar" => Ok(Format::Tar),
         _ => Err(ValueError::Format(shown(&value))),
+    }
+}
+
+/// Reads the value of `-F` for a backup that is stored.
+pub fn backup_form(value: OsString) -> Result<BackupForm, ValueError> {
+    match value.as_bytes() {
+        b"p" | b"plain" => Ok(BackupForm::Plain),
+        b"t" | b"tar" => Ok(BackupForm::Tar),
+        _ => Err(ValueError::BackupForm(shown(&value))),
     }
 }
 

@@ -5,8 +5,8 @@ mod stored_log;
 use std::fs;
 
 use stored_log::{
-    Archive, Directory, FIRST, LAST, LAST_START, Log, MIDDLE, MIDDLE_START, forms, found, only,
-    range, tar,
+    Archive, Directory, FIRST, LAST, LAST_START, Log, MIDDLE, MIDDLE_START, PG_WAL, ROOT, forms,
+    found, only, range, tar,
 };
 
 use super::*;
@@ -53,7 +53,7 @@ fn what_is_not_needed_does_not_matter() {
     for (what, damage) in table {
         let mut log = Log::new();
         damage(&mut log);
-        for form in [Directory(None), Directory(Some(Zstd)), Archive(WalPlace::Root, None)] {
+        for form in [Directory(None), Directory(Some(Zstd)), Archive(ROOT, None)] {
             assert_eq!(found(form, &log), [], "{what}: {form:?}");
         }
     }
@@ -175,7 +175,7 @@ fn damaged_pages_are_found() {
     for (what, damage, segment, reason) in table {
         let mut log = Log::new();
         damage(&mut log);
-        for form in [Directory(None), Directory(Some(Lz4)), Archive(WalPlace::Root, Some(Zstd))] {
+        for form in [Directory(None), Directory(Some(Lz4)), Archive(ROOT, Some(Zstd))] {
             assert_eq!(found(form, &log), only(form, segment, &reason), "{what}: {form:?}");
         }
     }
@@ -232,8 +232,8 @@ fn nothing_but_other_files_is_no_log() {
     });
     let reasons = [
         (Directory(None), "could not find any WAL file"),
-        (Archive(WalPlace::Root, None), "could not find any WAL file in archive \"pg_wal.tar\""),
-        (Archive(WalPlace::PgWal, None), "could not find any WAL file in archive \"base.tar\""),
+        (Archive(ROOT, None), "could not find any WAL file in archive \"pg_wal.tar\""),
+        (Archive(PG_WAL, None), "could not find any WAL file in archive \"base.tar\""),
     ];
     for (form, reason) in reasons {
         let archive = form.archive_name();
@@ -288,7 +288,7 @@ fn a_broken_archive_is_found_to_its_end() {
     let log = Log::new();
     let torn = "COPY stream ended before last file was finished";
     let more = "unexpected data after the end of the tar archive";
-    let whole = tar(WalPlace::Root, &log.segments).len();
+    let whole = tar(ROOT, &log.segments).len();
     // Cut inside the middle segment, behind all that is needed, and with something behind it.
     let table: [(usize, &[u8], Option<&str>, &str); 3] = [
         (1_500_000, b"", Some(MIDDLE), torn),
@@ -297,7 +297,7 @@ fn a_broken_archive_is_found_to_its_end() {
     ];
     for (length, appended, segment, reason) in table {
         let scratch = tempfile::tempdir().unwrap();
-        let source = Archive(WalPlace::Root, None).store(&log, scratch.path());
+        let source = Archive(ROOT, None).store(&log, scratch.path());
         let path = scratch.path().join("pg_wal.tar");
         let mut archive = fs::read(&path).unwrap();
         archive.truncate(length);
@@ -326,7 +326,7 @@ fn segments_of_an_archive_may_come_in_another_order() {
     let mut long = Log::of_segments(20);
     long.segments.reverse();
     assert_eq!(found(Directory(None), &long), []);
-    let form = Archive(WalPlace::Root, Some(Zstd));
+    let form = Archive(ROOT, Some(Zstd));
     let segment = "000000010000000000000013";
     let expected = only(form, segment, "{file}: WAL files are too far out of order");
     assert_eq!(found(form, &long), expected);

@@ -23,6 +23,10 @@ pub(super) const LAST_START: u64 = START + 2 * SEGMENT_SIZE as u64;
 pub(super) const FORMATS: [Option<CompressionFormat>; 4] =
     [None, Some(Gzip), Some(Lz4), Some(Zstd)];
 
+/// What precedes the segments' names in an archive of their own, and in one of the data directory.
+pub(super) const ROOT: &str = "";
+pub(super) const PG_WAL: &str = "pg_wal/";
+
 /// A log of a few segments, and what of it is needed.
 #[derive(Clone)]
 pub(super) struct Log {
@@ -90,15 +94,15 @@ pub(super) fn range(timeline: u32, start: u64, end: u64) -> WalRange {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Form {
     Directory(Option<CompressionFormat>),
-    Archive(WalPlace, Option<CompressionFormat>),
+    Archive(&'static str, Option<CompressionFormat>),
 }
 
 pub(super) use Form::{Archive, Directory};
 
 pub(super) fn forms() -> impl Iterator<Item = Form> {
     let directories = FORMATS.map(Directory);
-    let archives = FORMATS.map(|format| Archive(WalPlace::Root, format));
-    let base = FORMATS.map(|format| Archive(WalPlace::PgWal, format));
+    let archives = FORMATS.map(|format| Archive(ROOT, format));
+    let base = FORMATS.map(|format| Archive(PG_WAL, format));
     directories.into_iter().chain(archives).chain(base)
 }
 
@@ -113,10 +117,10 @@ impl Form {
                 }
                 WalSource::Directory(directory.to_owned())
             }
-            Archive(place, format) => {
+            Archive(prefix, format) => {
                 let path = directory.join(self.archive_name().unwrap());
-                fs::write(&path, compress(format, &tar(place, &log.segments))).unwrap();
-                WalSource::Archive(WalArchive { path, format, place })
+                fs::write(&path, compress(format, &tar(prefix, &log.segments))).unwrap();
+                WalSource::Archive { path, format, prefix }
             }
         }
     }
@@ -124,18 +128,14 @@ impl Form {
     pub(super) fn archive_name(self) -> Option<String> {
         let (stem, format) = match self {
             Directory(_) => return None,
-            Archive(WalPlace::Root, format) => ("pg_wal", format),
-            Archive(WalPlace::PgWal, format) => ("base", format),
+            Archive(ROOT, format) => ("pg_wal", format),
+            Archive(_, format) => ("base", format),
         };
         Some(format!("{stem}.tar{}", format.map_or("", CompressionFormat::suffix)))
     }
 }
 
-pub(super) fn tar(place: WalPlace, segments: &[(String, Vec<u8>)]) -> Vec<u8> {
-    let prefix = match place {
-        WalPlace::Root => "",
-        WalPlace::PgWal => "pg_wal/",
-    };
+pub(super) fn tar(prefix: &str, segments: &[(String, Vec<u8>)]) -> Vec<u8> {
     let mut archive = Vec::new();
     // Others are passed over, also if they have a segment's name elsewhere.
     let others = ["PG_VERSION", "archive_status/000000010000000000000004.done"];

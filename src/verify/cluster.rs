@@ -1,0 +1,95 @@
+//! What a backup says of itself: its control file and its label.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::contents::Place;
+use super::{Finding, Pages, Problem};
+use crate::control::{BackupLabel, ControlFile};
+use crate::manifest::ManifestSummary;
+
+/// More is never read of such a file; the control file has 8 KiB.
+pub(super) const PART_SIZE_MAX: u64 = 64 << 10;
+
+/// Versions of the manifest from this one on hold the cluster's identifier.
+const VERSION_WITH_IDENTIFIER: u32 = 2;
+
+/// A file by which a backup says what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    ControlFile,
+    BackupLabel,
+}
+
+/// Checks these files.
+#[derive(Debug)]
+pub(super) struct ClusterCheck {
+    summary: ManifestSummary,
+    pages: Pages,
+    /// Whether the control file says that pages have no checksums.
+    is_without_checksums: AtomicBool,
+}
+
+impl ClusterCheck {
+    pub(super) fn new(summary: ManifestSummary, pages: Pages) -> Self {
+        ClusterCheck { summary, pages, is_without_checksums: AtomicBool::new(false) }
+    }
+
+    /// Returns what the manifest says but for its files.
+    pub(super) fn summary(&self) -> &ManifestSummary {
+        &self.summary
+    }
+
+    /// Says whether a file is one that is looked at.
+    pub(super) fn part(&self, path: &[u8]) -> Option<Part> {
+        let is_thorough = self.pages == Pages::Checked;
+        match path {
+            // The original looks at it where the manifest has something to compare with.
+            b"global/pg_control"
+                if is_thorough || self.summary.version >= VERSION_WITH_IDENTIFIER =>
+            {
+                Some(Part::ControlFile)
+            }
+            b"backup_label" if is_thorough => Some(Part::BackupLabel),
+            _ => None,
+        }
+    }
+
+    /// Checks the contents of such a file.
+    pub(super) fn check(&self, part: Part, place: &Place, bytes: &[u8]) -> Option<Finding> {
+        let problem = match part {
+            Part::ControlFile => self.check_control_file(bytes),
+            Part::BackupLabel => self.check_label(bytes).map(Problem::BackupLabel),
+        };
+        problem.map(|problem| place.finding(problem))
+    }
+
+    fn check_control_file(&self, bytes: &[u8]) -> Option<Problem> {
+        let control = match ControlFile::parse(bytes) {
+            Ok(control) => control,
+            Err(fault) => return Some(Problem::ControlFile(fault)),
+        };
+        let has_checksums = control.data_checksum_version != 0;
+        self.is_without_checksums.store(!has_checksums, Ordering::Relaxed);
+        let found = control.system_identifier;
+        let manifest = self.summary.system_identifier?;
+        (manifest != found).then_some(Problem::OtherCluster { manifest, found })
+    }
+
+    fn check_label(&self, bytes: &[u8]) -> Option<String> {
+        let label = match BackupLabel::parse(bytes) {
+            Ok(label) => label,
+            Err(fault) => return Some(fault.to_string()),
+        };
+        let first = self.summary.wal_ranges.last()?;
+        (label.start_lsn != first.start_lsn).then(|| {
+            let (label, manifest) = (label.start_lsn, first.start_lsn);
+            format!("backup begins at {label}, but at {manifest} in the manifest")
+        })
+    }
+
+    /// Says whether pages have no checksums, so that what was found of them does not count. The control file
+    /// comes last in an archive.
+    pub(super) fn is_without_checksums(&self) -> bool {
+        self.is_without_checksums.load(Ordering::Relaxed)
+    }
+}

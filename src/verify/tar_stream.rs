@@ -1,0 +1,171 @@
+//! Compressed archives: one thread decompresses, another one checks the contents.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use bytes::Bytes;
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::Problem;
+use super::cluster::{PART_SIZE_MAX, Part};
+use super::contents::{ContentsCheck, Place};
+use super::tar::Origin;
+use super::verification::Verification;
+use super::work::READ_SIZE;
+use crate::archive::codec::{DecodeError, Decoder};
+use crate::archive::{Member, MemberSink, TarError, TarParser};
+use crate::pg::CompressionFormat;
+use crate::storage::StorageError;
+
+/// Pieces of contents that wait to be checked; the decoder makes them some 100 KiB large.
+const PIECES_MAX: usize = 16;
+
+/// An archive that has to be read from its beginning to its end.
+#[derive(Debug)]
+pub(super) struct StreamedArchive {
+    pub(super) path: PathBuf,
+    pub(super) origin: Origin,
+    pub(super) format: CompressionFormat,
+    /// The size as stored, in bytes.
+    pub(super) size: u64,
+}
+
+/// What the checking thread is given.
+enum Piece {
+    Begin(Place, ContentsCheck),
+    Contents(Bytes),
+    End,
+}
+
+impl StreamedArchive {
+    /// Reads the archive.
+    pub(super) fn check(&self, verification: &Verification<'_>) {
+        let outcome = thread::scope(|scope| {
+            let (sender, pieces) = bounded(PIECES_MAX);
+            let checker = thread::Builder::new().name("verify-contents".to_owned());
+            let started = checker.spawn_scoped(scope, || check_pieces(verification, pieces));
+            match started {
+                Ok(_) => self.read(verification, sender),
+                Err(error) => Err(Problem::Io(format!("could not create thread: {error}"))),
+            }
+        });
+        if let Err(problem) = outcome {
+            let path = self.origin.name.clone().into_bytes();
+            verification.findings.add(Place { path, archive: None }.finding(problem));
+        }
+    }
+
+    fn read(&self, verification: &Verification<'_>, pieces: Sender<Piece>) -> Result<(), Problem> {
+        let io = |action, error| {
+            Problem::Io(StorageError::new(action, Path::new(&self.origin.name), error).to_string())
+        };
+        let mut file = File::open(&self.path).map_err(|error| io("open file", error))?;
+        let mut members = Members { origin: &self.origin, verification, pieces, state: None };
+        let (mut decoder, mut parser) = (Decoder::new(self.format), TarParser::default());
+        let mut buffer = vec![0; READ_SIZE];
+        let outcome = loop {
+            let size = file.read(&mut buffer).map_err(|error| io("read file", error))?;
+            let bytes = buffer.get(..size).unwrap_or_default();
+            if bytes.is_empty() {
+                let ended = decoder.finish();
+                break ended.and_then(|()| parser.finish().map_err(DecodeError::Sink));
+            }
+            verification.progress.advance(bytes.len() as u64);
+            let handled =
+                decoder.handle(bytes, &mut |contents| parser.handle(contents, &mut members));
+            if handled.is_err() {
+                break handled;
+            }
+        };
+        match outcome {
+            Ok(()) | Err(DecodeError::Sink(TarError::Sink(Unwanted))) => Ok(()),
+            Err(error) => Err(Problem::Archive(error.to_string())),
+        }
+    }
+}
+
+/// Nobody wants to know more.
+#[derive(Debug, thiserror::Error)]
+#[error("verification was ended")]
+struct Unwanted;
+
+/// Hands the contents of members over.
+struct Members<'a> {
+    origin: &'a Origin,
+    verification: &'a Verification<'a>,
+    pieces: Sender<Piece>,
+    /// What is done with the present member; nothing if it does not matter.
+    state: Option<Present>,
+}
+
+/// A member that arrives.
+struct Present {
+    /// A part that is looked at as a whole.
+    part: Option<(Part, Place, Vec<u8>)>,
+    is_checked: bool,
+}
+
+impl Members<'_> {
+    fn hand_over(&self, piece: Piece) -> Result<(), Unwanted> {
+        self.pieces.send(piece).map_err(|_| Unwanted)
+    }
+}
+
+impl MemberSink for Members<'_> {
+    type Error = Unwanted;
+
+    fn begin(&mut self, member: &Member) -> Result<(), Unwanted> {
+        let verification = self.verification;
+        if verification.findings.is_over() {
+            return Err(Unwanted);
+        }
+        self.state = None;
+        let Some(place) = self.origin.place(member, verification) else { return Ok(()) };
+        let Some(listed) = verification.meet(&place, member.size) else { return Ok(()) };
+        let part = verification.cluster.part(&place.path);
+        let part = part.map(|part| (part, place.clone(), Vec::new()));
+        let check = ContentsCheck::begin(&place.path, listed, verification.rules);
+        self.state = Some(Present { part, is_checked: check.is_some() });
+        check.map_or(Ok(()), |check| self.hand_over(Piece::Begin(place, check)))
+    }
+
+    fn contents(&mut self, bytes: Bytes) -> Result<(), Unwanted> {
+        let Some(present) = &mut self.state else { return Ok(()) };
+        if let Some((_, _, collected)) = &mut present.part {
+            let room = PART_SIZE_MAX.saturating_sub(collected.len() as u64);
+            let size = bytes.len().min(usize::try_from(room).unwrap_or(0));
+            collected.extend_from_slice(bytes.get(..size).unwrap_or_default());
+        }
+        if present.is_checked { self.hand_over(Piece::Contents(bytes)) } else { Ok(()) }
+    }
+
+    fn end(&mut self) -> Result<(), Unwanted> {
+        let Some(present) = self.state.take() else { return Ok(()) };
+        if let Some((part, place, bytes)) = present.part {
+            self.verification.check_part(part, &place, &bytes);
+        }
+        if present.is_checked { self.hand_over(Piece::End) } else { Ok(()) }
+    }
+}
+
+/// Checks contents as they come. Those of a torn member are not judged: the archive is.
+fn check_pieces(verification: &Verification<'_>, pieces: Receiver<Piece>) {
+    let mut current = None;
+    for piece in pieces {
+        match piece {
+            Piece::Begin(place, check) => current = Some((place, check)),
+            Piece::Contents(bytes) => {
+                if let Some((_, check)) = &mut current {
+                    check.handle(&bytes);
+                }
+            }
+            Piece::End => {
+                if let Some((place, check)) = current.take() {
+                    check.finish(&place, &verification.findings);
+                }
+            }
+        }
+    }
+}

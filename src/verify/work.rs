@@ -1,0 +1,147 @@
+//! What takes long, shared out among threads.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use super::contents::{ContentsCheck, Place};
+use super::tar_stream::StreamedArchive;
+use super::verification::Verification;
+use super::wal::{self, WalSource};
+use super::{Problem, VerifyError};
+use crate::manifest::WalRange;
+use crate::storage::StorageError;
+
+/// Bytes that one read asks for: enough for the disk, little enough for the processor's cache.
+pub(super) const READ_SIZE: usize = 256 << 10;
+
+/// Something that one thread does.
+#[derive(Debug)]
+pub(super) enum Work {
+    /// To read a file.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Its place in the backup.
+        place: Place,
+        check: ContentsCheck,
+    },
+    /// To read a member of an archive that is not compressed.
+    Member { archive: Arc<OpenArchive>, offset: u64, place: Place, check: ContentsCheck },
+    /// To read a compressed archive.
+    Archive(StreamedArchive),
+    /// To read WAL.
+    Wal { source: WalSource, range: WalRange },
+}
+
+/// An archive that several threads read.
+#[derive(Debug)]
+pub(super) struct OpenArchive {
+    pub(super) file: File,
+}
+
+impl Work {
+    /// Returns about how many bytes are to be read.
+    fn size(&self) -> u64 {
+        match self {
+            Work::File { check, .. } | Work::Member { check, .. } => check.size(),
+            Work::Archive(archive) => archive.size,
+            Work::Wal { range, .. } => range.end_lsn.checked_sub(range.start_lsn).unwrap_or(0),
+        }
+    }
+}
+
+/// Does all work, on as many threads as there are processors.
+pub(super) fn do_all(
+    verification: &Verification<'_>,
+    mut works: Vec<Work>,
+) -> Result<(), VerifyError> {
+    // The largest ones first, from the end, so that no thread is left alone with one at last.
+    works.sort_by_key(Work::size);
+    let helpers = thread::available_parallelism().map_or(1, usize::from).min(works.len());
+    let works = Mutex::new(works);
+    let next = || works.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    let work = || {
+        let mut buffer = vec![0; READ_SIZE];
+        while let Some(work) = next().filter(|_| !verification.findings.is_over()) {
+            work.run(verification, &mut buffer);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 1..helpers {
+            let helper = thread::Builder::new().name("verify".to_owned());
+            helper.spawn_scoped(scope, work).map_err(VerifyError::Thread)?;
+        }
+        work();
+        Ok(())
+    })
+}
+
+impl Work {
+    fn run(self, verification: &Verification<'_>, buffer: &mut [u8]) {
+        match self {
+            Work::File { path, place, check } => {
+                let outcome = File::open(path)
+                    .map_err(|error| named("open file", &place, error))
+                    .and_then(|file| read(&file, 0, &place, check, verification, buffer));
+                note(outcome, &place, verification);
+            }
+            Work::Member { archive, offset, place, check } => {
+                let outcome = read(&archive.file, offset, &place, check, verification, buffer);
+                note(outcome, &place, verification);
+            }
+            Work::Archive(archive) => archive.check(verification),
+            Work::Wal { source, range } => {
+                let identifier = verification.cluster.summary().system_identifier;
+                for finding in wal::check(&source, &[range], identifier) {
+                    verification.findings.add(finding);
+                }
+            }
+        }
+    }
+}
+
+/// Reads contents, up to a size that is one too many.
+fn read(
+    file: &File,
+    offset: u64,
+    place: &Place,
+    mut check: ContentsCheck,
+    verification: &Verification<'_>,
+    buffer: &mut [u8],
+) -> Result<(), StorageError> {
+    let mut at = 0;
+    while !verification.findings.is_over() {
+        let wanted = check.wanted(place.archive.is_some()).min(buffer.len() as u64);
+        let space = buffer.get_mut(..usize::try_from(wanted).unwrap_or(0)).unwrap_or_default();
+        let size = match file.read_at(space, offset + at) {
+            Ok(size) => size,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(named("read file", place, error)),
+        };
+        if size == 0 {
+            check.finish(place, &verification.findings);
+            break;
+        }
+        at += size as u64;
+        check.handle(space.get(..size).unwrap_or_default());
+        verification.progress.advance(size as u64);
+    }
+    Ok(())
+}
+
+/// Names a file as the manifest does, or its archive.
+fn named(action: &'static str, place: &Place, error: io::Error) -> StorageError {
+    let path = String::from_utf8_lossy(&place.path);
+    let name = place.archive.as_deref().unwrap_or(&path);
+    StorageError::new(action, Path::new(name), error)
+}
+
+fn note(outcome: Result<(), StorageError>, place: &Place, verification: &Verification<'_>) {
+    if let Err(error) = outcome {
+        verification.findings.add(place.finding(Problem::Io(error.to_string())));
+    }
+}

@@ -1,0 +1,252 @@
+//! The pages of real servers, checked by our own reader: all are sound, a flipped bit is found, and where
+//! `pg_checksums` finds damage, so do we.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use pgsiphon::control::BackupLabel;
+use pgsiphon::page::{PAGE_SIZE, PageFault, PageReader, PageRules, RelationFile};
+use pgsiphon::pg::Lsn;
+
+use crate::support::client::Client;
+use crate::support::installation::Installation;
+use crate::support::random::Random;
+use crate::support::scratch::{Scratch, run};
+use crate::support::server::Server;
+use crate::support::tree::walk;
+use crate::support::workload::WriteLoad;
+
+on_servers!(every_page_of_a_stopped_cluster_is_sound_and_a_flipped_bit_is_found: pg13 pg15 pg18);
+on_servers!(pg_checksums_finds_the_same_pages: pg13 pg15 pg18);
+on_servers!(pages_of_a_backup_under_load_are_sound_but_for_those_left_to_replay: pg13 pg15 pg18);
+on_servers!(pages_of_an_incremental_backup_are_sound: pg17 pg18);
+on_servers!(pages_without_checksums_have_sound_headers: pg18);
+
+const ALL: PageRules = PageRules { started_at: Lsn::new(u64::MAX), has_checksums: true };
+
+/// No multiple or divisor of a page.
+const PIECE_SIZE: usize = 100_003;
+
+/// A file with pages.
+struct Relation {
+    /// The path below the data directory.
+    path: PathBuf,
+    kind: RelationFile,
+    bytes: Vec<u8>,
+}
+
+impl Relation {
+    /// Loads all of a data directory.
+    fn all(data: &Path) -> Vec<Self> {
+        let files = walk(data).into_keys();
+        let relations = files.filter_map(|path| {
+            let kind = RelationFile::of_path(path.to_str().unwrap().as_bytes())?;
+            let bytes = fs::read(data.join(&path)).unwrap();
+            Some(Relation { path, kind, bytes })
+        });
+        relations.collect()
+    }
+
+    fn faults(&self, rules: PageRules) -> Vec<(u32, Lsn, PageFault)> {
+        let mut faults = Vec::new();
+        let mut on_fault = |block, lsn, fault| faults.push((block, lsn, fault));
+        let mut reader = PageReader::new(self.kind, rules);
+        for piece in self.bytes.chunks(PIECE_SIZE) {
+            reader.handle(piece, &mut on_fault);
+        }
+        reader.finish(&mut on_fault);
+        faults
+    }
+
+    #[track_caller]
+    fn assert_sound(&self, rules: PageRules) {
+        assert_eq!(self.faults(rules), [], "{}", self.path.display());
+    }
+}
+
+/// Writes pages of every access method and every fork.
+fn write(server: &Server) {
+    drop(WriteLoad::start(server));
+    let table = [
+        "CREATE TABLE filled AS SELECT id, md5(id::text) AS t, ARRAY[id % 7, id % 11] AS a,
+             point(id % 100, id) AS p, repeat(md5(id::text), 200) AS long
+             FROM generate_series(1, 3000) id",
+        "CREATE INDEX ON filled (t)",
+        "CREATE INDEX ON filled USING hash (t)",
+        "CREATE INDEX ON filled USING gin (a)",
+        "CREATE INDEX ON filled USING gist (p)",
+        "CREATE INDEX ON filled USING spgist (p)",
+        "CREATE INDEX ON filled USING brin (id)",
+        "CREATE UNLOGGED TABLE unlogged AS SELECT * FROM filled",
+        "CREATE INDEX ON unlogged USING gist (p)",
+        "CREATE SEQUENCE numbers",
+        "UPDATE filled SET t = t || 'x' WHERE id % 3 = 0",
+        "DELETE FROM filled WHERE id > 2500",
+        "VACUUM",
+        "VACUUM FULL pgbench_branches",
+    ];
+    for statement in table {
+        server.sql(statement);
+    }
+}
+
+/// Returns a server's data directory after it wrote and ended in good order.
+fn stopped(server: &mut Server) -> &Path {
+    write(server);
+    server.stop();
+    server.data()
+}
+
+fn every_page_of_a_stopped_cluster_is_sound_and_a_flipped_bit_is_found(installation: Installation) {
+    let mut server = Server::start(installation);
+    let mut relations = Relation::all(stopped(&mut server));
+    relations.iter().for_each(|relation| relation.assert_sound(ALL));
+    for suffix in ["_fsm", "_vm", "_init"] {
+        let has_suffix = |r: &Relation| r.path.to_str().unwrap().ends_with(suffix);
+        assert!(relations.iter().any(has_suffix), "{suffix}");
+    }
+    relations.retain(|relation| !relation.bytes.is_empty());
+    let mut random = Random::new(installation.major.into());
+    let found = (0..300).filter(|_| {
+        let index = random.below(relations.len() as u64) as usize;
+        finds_flipped_bit(&mut relations[index], &mut random)
+    });
+    // One checksum in 65,535 is right by chance.
+    assert!(found.count() >= 299);
+}
+
+/// Flips a bit for a while; says whether its page is found, and makes sure that no other is.
+fn finds_flipped_bit(relation: &mut Relation, random: &mut Random) -> bool {
+    let bit = random.below(relation.bytes.len() as u64 * 8) as usize;
+    relation.bytes[bit / 8] ^= 1 << (bit % 8);
+    let faults = relation.faults(ALL);
+    relation.bytes[bit / 8] ^= 1 << (bit % 8);
+    let block = relation.kind.first_block() + (bit / 8 / PAGE_SIZE) as u32;
+    assert!(faults.iter().all(|(found, ..)| *found == block), "{faults:?}, not {block}");
+    faults.len() == 1
+}
+
+/// A damaged block as `pg_checksums` reports it.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Reported {
+    path: PathBuf,
+    block: u32,
+    computed: u16,
+    stored: u16,
+}
+
+fn pg_checksums_finds_the_same_pages(installation: Installation) {
+    let mut server = Server::start(installation);
+    let data = stopped(&mut server);
+    let mut random = Random::new(installation.major.into());
+    let relations = Relation::all(data);
+    for relation in relations.iter().filter(|relation| !relation.bytes.is_empty()).step_by(10) {
+        damage(&data.join(&relation.path), &relation.bytes, &mut random);
+    }
+    let mut ours: Vec<_> = Relation::all(data).iter().flat_map(reported).collect();
+    ours.sort();
+    assert!(ours.len() > 20, "{ours:?}");
+    assert_eq!(ours, reported_by_pg_checksums(installation, data));
+}
+
+/// Flips a bit of a page that was used, in its contents.
+fn damage(path: &Path, bytes: &[u8], random: &mut Random) {
+    let block = random.below((bytes.len() / PAGE_SIZE) as u64) as usize;
+    let (start, offset) = (block * PAGE_SIZE, 24 + random.below(8000) as usize);
+    if bytes[start + 14..start + 16] != [0, 0] {
+        let damaged = bytes[start + offset] ^ 1 << random.below(8);
+        let file = File::options().write(true).open(path).unwrap();
+        file.write_all_at(&[damaged], (start + offset) as u64).unwrap();
+    }
+}
+
+fn reported(relation: &Relation) -> Vec<Reported> {
+    let as_reported = |(block, _, fault)| match fault {
+        PageFault::Checksum { computed, stored } => {
+            Reported { path: relation.path.clone(), block, computed, stored }
+        }
+        other => panic!("{}, block {block}: {other}", relation.path.display()),
+    };
+    relation.faults(ALL).into_iter().map(as_reported).collect()
+}
+
+/// Reads lines with `checksum verification failed in file "PATH", block 0: calculated checksum AB but block
+/// contains CD`.
+fn reported_by_pg_checksums(installation: Installation, data: &Path) -> Vec<Reported> {
+    let program = installation.verifier().0.with_file_name("pg_checksums");
+    let output =
+        Command::new(program).env("LC_ALL", "C").args(["--check", "-D"]).arg(data).output();
+    let said = String::from_utf8(output.unwrap().stderr).unwrap();
+    let mut reported: Vec<_> = said.lines().map(|line| reported_in(line, data)).collect();
+    reported.sort();
+    reported
+}
+
+fn reported_in(line: &str, data: &Path) -> Reported {
+    let mut quoted = line.split('"').skip(1);
+    let (path, rest) = (Path::new(quoted.next().unwrap()), quoted.next().unwrap());
+    let words: Vec<_> = rest.split([' ', ':', ',']).filter(|word| !word.is_empty()).collect();
+    let ["block", block, "calculated", "checksum", computed, "but", "block", "contains", stored] =
+        words[..]
+    else {
+        panic!("{line}");
+    };
+    let checksum = |digits| u16::from_str_radix(digits, 16).unwrap();
+    Reported {
+        path: path.strip_prefix(data).unwrap().to_owned(),
+        block: block.parse().unwrap(),
+        computed: checksum(computed),
+        stored: checksum(stored),
+    }
+}
+
+fn pages_of_a_backup_under_load_are_sound_but_for_those_left_to_replay(installation: Installation) {
+    let server = Server::start(installation);
+    write(&server);
+    let scratch = Scratch::new();
+    let backup = scratch.join("backup");
+    let load = WriteLoad::start(&server);
+    // Slow enough for the load to change pages that are not sent yet.
+    let client = Client::original().to(&server).args(["-c", "fast", "-r", "20M"]);
+    client.into_directory(&backup).run().succeeded();
+    drop(load);
+    let label = BackupLabel::parse(&fs::read(backup.join("backup_label")).unwrap()).unwrap();
+    let rules = PageRules { started_at: label.start_lsn, has_checksums: true };
+    Relation::all(&backup).iter().for_each(|relation| relation.assert_sound(rules));
+}
+
+fn pages_of_an_incremental_backup_are_sound(installation: Installation) {
+    let server = Server::builder(installation).setting("summarize_wal=on").start();
+    write(&server);
+    let scratch = Scratch::new();
+    let backup = |name: &str, arguments: &[&str]| {
+        let directory = scratch.join(name);
+        let program = installation.program("pg_basebackup");
+        let mut command = Command::new(program);
+        command.args(["-c", "fast", "-U", "postgres", "-h"]).arg(server.sockets());
+        run(command.args(arguments).arg("-D").arg(&directory));
+        directory
+    };
+    let full = backup("full", &[]);
+    server.sql("UPDATE pgbench_accounts SET abalance = 7 WHERE aid % 5000 = 1");
+    let manifest = full.join("backup_manifest");
+    let incremental = backup("incremental", &["-i", manifest.to_str().unwrap()]);
+    let label = BackupLabel::parse(&fs::read(incremental.join("backup_label")).unwrap()).unwrap();
+    assert!(label.incremental_from.is_some());
+    let mut relations = Relation::all(&incremental);
+    relations.iter().for_each(|relation| relation.assert_sound(ALL));
+    relations.retain(|r| r.kind.is_incremental() && r.bytes.len() > 2 * PAGE_SIZE);
+    let last = relations.last_mut().expect("a changed relation");
+    *last.bytes.last_mut().unwrap() ^= 1;
+    assert_eq!(last.faults(ALL).len(), 1);
+}
+
+fn pages_without_checksums_have_sound_headers(installation: Installation) {
+    let mut server = Server::builder(installation).initdb(&["--no-data-checksums"]).start();
+    let relations = Relation::all(stopped(&mut server));
+    let headers_only = PageRules { has_checksums: false, ..ALL };
+    relations.iter().for_each(|relation| relation.assert_sound(headers_only));
+    assert!(relations.iter().any(|relation| !relation.faults(ALL).is_empty()));
+}

@@ -1,0 +1,201 @@
+//! The program under the name of `pg_verifybackup` takes and refuses the command lines that the original does,
+//! with the same words and exit codes; under its own name it has more to offer.
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::support::client::{Client, Finished};
+use crate::support::installation::Installation;
+use crate::support::scratch::Scratch;
+use crate::support::server::Server;
+
+on_servers!(both_refuse_the_same_command_lines: pg18);
+on_servers!(help_and_version_count_only_as_the_first_argument: pg18);
+on_servers!(both_say_the_same_of_a_backup_whatever_the_options: pg18);
+on_servers!(json_reports_a_verification: pg13 pg18);
+
+/// Runs both programs, the original first.
+fn both(prepare: impl Fn(Client) -> Client) -> [Finished; 2] {
+    [Client::verifybackup_original(), Client::verifybackup_drop_in()]
+        .map(|client| prepare(client).run())
+}
+
+/// Makes sure that both said the same and ended the same way; returns what they said.
+#[track_caller]
+fn agree([original, ours]: [Finished; 2], what: &str) -> String {
+    let said = without_path(&original.stderr);
+    assert_eq!(without_path(&ours.stderr), said, "{what}");
+    assert_eq!(ours.stdout, original.stdout, "{what}");
+    assert_eq!(ours.status, original.status, "{what}");
+    said
+}
+
+/// Takes the directory of the program away, with which `getopt` begins its lines.
+fn without_path(stderr: &str) -> String {
+    let name = |line: &str| match line.split_once(": ") {
+        Some((program, text)) if program.ends_with("/pg_verifybackup") => {
+            format!("pg_verifybackup: {text}\n")
+        }
+        _ => format!("{line}\n"),
+    };
+    stderr.lines().map(name).collect()
+}
+
+/// Command lines that end before a backup is looked at. In the directory where they run there is a
+/// directory `d` and a file `f`, both empty.
+const REFUSED: [&str; 52] = [
+    "",
+    "-n",
+    "d",
+    "./d//",
+    "f",
+    "missing",
+    "-n d",
+    "-nsq d",
+    "d f",
+    "d f -y",
+    "d -q f",
+    "-y",
+    "-ey d",
+    "-P -q",
+    "-P -q d",
+    "-qP d f",
+    "d -q -P",
+    "-F x",
+    "-F x -y",
+    "-y -F x",
+    "-Fx d f",
+    "-F T d",
+    "-F tar",
+    "-F p d",
+    "--format=t d",
+    "--format= d",
+    "-m missing d",
+    "-m ./missing/ d",
+    "-m f d",
+    "-m f missing",
+    "-m d d",
+    "-m f/x d",
+    "-w missing d",
+    "-i",
+    "-m",
+    "-nw",
+    "-ei",
+    "--ignore",
+    "--m=f d",
+    "--skip --manifest-path=f d",
+    "--e",
+    "--n",
+    "--no",
+    "--p d",
+    "--w d",
+    "--quiet=1 d",
+    "-q --help",
+    "-q -V",
+    "-q -?",
+    "--help=1",
+    "--vers",
+    "--pages --json d",
+];
+
+fn both_refuse_the_same_command_lines(_: Installation) {
+    let scratch = Scratch::new();
+    scratch.directory("d");
+    File::create(scratch.join("f")).unwrap();
+    for line in REFUSED {
+        let arguments = line.split(' ').filter(|argument| !argument.is_empty());
+        let finished = both(|client| client.within(scratch.path()).args(arguments.clone()));
+        let said = agree(finished, line);
+        assert!(said.starts_with("pg_verifybackup: "), "{line}: {said}");
+    }
+}
+
+fn help_and_version_count_only_as_the_first_argument(_: Installation) {
+    for option in ["--help", "-?", "--version", "-V"] {
+        let [original, ours] = both(|client| client.args([option, "--bogus", "x"]));
+        assert_eq!((&ours.stderr, ours.status), (&original.stderr, original.status), "{option}");
+        let [original, ours] = [original, ours].map(|f| String::from_utf8(f.stdout).unwrap());
+        if option.to_lowercase().contains('v') {
+            assert!(ours.starts_with(original.trim_end()), "{ours}");
+        } else {
+            assert_eq!(ours, original);
+        }
+    }
+}
+
+/// Takes a backup, with its WAL, into a directory.
+fn back_up(installation: Installation, directory: &Path, options: &[&str]) {
+    let server = Server::start(installation);
+    let client = Client::pgsiphon().to(&server).args(["-N"]).args(options);
+    client.into_directory(directory).run().succeeded();
+}
+
+/// Command lines for a backup in plain format, `b`, with a file too much, `b/extra/file`, beside a directory
+/// `wal` with its WAL and an empty one, `none`.
+const PLAIN: [&str; 14] = [
+    "b",
+    "-q b",
+    "-e b",
+    "-Fp b",
+    "-n b",
+    "-i extra b",
+    "-q -i extra b",
+    "-i extra/ -s b",
+    "-i extra/file b",
+    "-i extr b",
+    "-i extra/fil b",
+    "-i ./extra//file -n b",
+    "-i extra -w wal b",
+    "-m b/backup_manifest -i extra b",
+];
+
+fn both_say_the_same_of_a_backup_whatever_the_options(installation: Installation) {
+    let scratch = Scratch::new();
+    let backup = scratch.join("b");
+    back_up(installation, &backup, &["-X", "stream"]);
+    fs::create_dir(backup.join("extra")).unwrap();
+    File::create(backup.join("extra/file")).unwrap();
+    std::os::unix::fs::symlink("b/pg_wal", scratch.join("wal")).unwrap();
+    for line in PLAIN {
+        agree(both(|client| client.within(scratch.path()).args(line.split(' '))), line);
+    }
+    let progress = both(|client| client.within(scratch.path()).args(["-P", "-i", "extra", "b"]));
+    let said = agree(progress, "-P");
+    assert!(said.ends_with(" kB (100%) verified\n"), "{said}");
+    assert_eq!(said.lines().count(), 2, "{said}");
+}
+
+fn json_reports_a_verification(installation: Installation) {
+    let scratch = Scratch::new();
+    let backup = scratch.join("b");
+    back_up(installation, &backup, &["-X", "stream"]);
+    let verify = || {
+        let finished = Client::verifybackup().args(["--json", "--pages"]).arg(&backup).run();
+        let report: Value = serde_json::from_slice(&finished.stdout).unwrap();
+        (report, finished)
+    };
+    let (report, finished) = verify();
+    assert_eq!((&report["verified"], &report["findings"]), (&json!(true), &json!([])));
+    assert_eq!(finished.succeeded().stderr, "");
+    assert_eq!(report["manifest_version"], if installation.major < 17 { 1 } else { 2 });
+    assert_eq!(report["wal_ranges"][0]["timeline"], 1);
+    for counter in ["files", "bytes", "bytes_per_second"] {
+        assert!(report[counter].as_u64().unwrap() > 0, "{counter} is missing: {report}");
+    }
+
+    fs::write(backup.join("PG_VERSION"), "99\n").unwrap();
+    fs::remove_file(backup.join("global/pg_filenode.map")).unwrap();
+    let (report, finished) = verify();
+    assert_eq!(report["verified"], false);
+    let findings = report["findings"].as_array().unwrap();
+    let kinds: Vec<_> = findings.iter().filter_map(|finding| finding["kind"].as_str()).collect();
+    assert_eq!(kinds, ["checksum", "missing"]);
+    assert_eq!(finished.errors().len(), 2);
+
+    fs::remove_file(backup.join("backup_manifest")).unwrap();
+    let (report, finished) = verify();
+    let error = finished.failed();
+    assert_eq!((&report["verified"], &report["error"]), (&json!(false), &json!(error)));
+}
