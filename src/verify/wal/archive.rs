@@ -4,14 +4,15 @@
 //! range all of its segments. Where a segment comes too early, the archive is read again.
 
 use std::ops::ControlFlow;
+use std::path::Path;
 
 use bytes::Bytes;
 
 use super::range::{Fault, RangeCheck};
-use super::{Finding, WalArchive, WalPlace, begin, nothing_checked, segment_name};
+use super::{Finding, begin, nothing_checked, segment_name};
 use crate::archive::{Member, MemberKind, MemberSink, TarError, TarParser};
 use crate::manifest::WalRange;
-use crate::pg::WalSegmentSize;
+use crate::pg::{CompressionFormat, WalSegmentSize};
 use crate::storage::{StoredEnd, read_stored};
 use crate::verify::Problem;
 
@@ -19,17 +20,29 @@ use crate::verify::Problem;
 /// to be read more than once; the bound keeps a large one from being read for days.
 const PASSES_MAX: usize = 16;
 
-/// The directory of the log in a data directory.
-const WAL_DIRECTORY: &[u8] = b"pg_wal";
+/// An archive and what precedes the segments' names in it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WalArchive<'a> {
+    pub(super) path: &'a Path,
+    pub(super) format: Option<CompressionFormat>,
+    pub(super) prefix: &'a str,
+}
+
+impl WalArchive<'_> {
+    /// Says whether nobody else reads the archive.
+    fn is_of_segments_only(&self) -> bool {
+        self.prefix.is_empty()
+    }
+}
 
 /// Proves the log of all ranges.
 pub(super) fn check(
-    archive: &WalArchive,
+    archive: WalArchive<'_>,
     ranges: &[WalRange],
     system_identifier: Option<u64>,
 ) -> Vec<Finding> {
     let name = archive.path.file_name().unwrap_or_default().to_string_lossy();
-    let mut takers = Takers::new(archive.place, ranges, system_identifier);
+    let mut takers = Takers::new(archive, ranges, system_identifier);
     let broken = read_until_decided(archive, &mut takers).map(|problem| {
         let path = name.as_bytes().to_vec();
         Finding { path, archive: None, problem }
@@ -41,7 +54,7 @@ pub(super) fn check(
     }
     // Of an archive that others read too, they say what is wrong behind the last segment.
     let is_all_decided = takers.are_decided();
-    let behind = broken.clone().filter(|_| is_all_decided && archive.place == WalPlace::Root);
+    let behind = broken.clone().filter(|_| is_all_decided && archive.is_of_segments_only());
     if let Some(broken) = broken {
         takers.fail_undecided(|| Fault::Unreadable(broken.to_string()));
     } else if takers.took {
@@ -52,7 +65,7 @@ pub(super) fn check(
 }
 
 /// Reads the archive as often as that is of use. Returns what is wrong with the archive itself.
-fn read_until_decided(archive: &WalArchive, takers: &mut Takers<'_>) -> Option<Problem> {
+fn read_until_decided(archive: WalArchive<'_>, takers: &mut Takers<'_>) -> Option<Problem> {
     for _ in 0..PASSES_MAX {
         takers.took = false;
         let broken = read(archive, takers);
@@ -64,10 +77,10 @@ fn read_until_decided(archive: &WalArchive, takers: &mut Takers<'_>) -> Option<P
 }
 
 /// Reads the archive from its beginning. Returns what is wrong with it.
-fn read(archive: &WalArchive, takers: &mut Takers<'_>) -> Option<Problem> {
+fn read(archive: WalArchive<'_>, takers: &mut Takers<'_>) -> Option<Problem> {
     let mut parser = TarParser::default();
     let mut outcome = Ok(());
-    let read = read_stored(&archive.path, archive.format, &mut |bytes| {
+    let read = read_stored(archive.path, archive.format, &mut |bytes| {
         outcome = parser.handle(Bytes::copy_from_slice(bytes), takers);
         if outcome.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
@@ -89,7 +102,7 @@ struct Decided;
 
 /// Gives the segments of an archive to those checks that want them.
 struct Takers<'a> {
-    place: WalPlace,
+    archive: WalArchive<'a>,
     ranges: &'a [WalRange],
     system_identifier: Option<u64>,
     /// One for each range, once the size of segments is known.
@@ -105,8 +118,12 @@ struct Taker {
 }
 
 impl<'a> Takers<'a> {
-    fn new(place: WalPlace, ranges: &'a [WalRange], system_identifier: Option<u64>) -> Self {
-        Takers { place, ranges, system_identifier, takers: Vec::new(), took: false }
+    fn new(
+        archive: WalArchive<'a>,
+        ranges: &'a [WalRange],
+        system_identifier: Option<u64>,
+    ) -> Self {
+        Takers { archive, ranges, system_identifier, takers: Vec::new(), took: false }
     }
 
     fn are_decided(&self) -> bool {
@@ -125,10 +142,7 @@ impl<'a> Takers<'a> {
 
     /// Returns the name of the segment that a member is, if it is one.
     fn segment_of<'m>(&self, member: &'m Member) -> Option<&'m [u8]> {
-        let name = match self.place {
-            WalPlace::Root => member.path.as_bytes(),
-            WalPlace::PgWal => member.path.strip_directory(WAL_DIRECTORY)?,
-        };
+        let name = member.path.as_bytes().strip_prefix(self.archive.prefix.as_bytes())?;
         let is_segment = segment_name(name).is_some_and(|name| name.compression.is_none());
         (is_segment && member.kind == MemberKind::File).then_some(name)
     }
@@ -164,7 +178,7 @@ impl MemberSink for Takers<'_> {
             took = true;
         }
         self.took |= took;
-        let is_enough = self.place == WalPlace::PgWal && self.are_decided();
+        let is_enough = !self.archive.is_of_segments_only() && self.are_decided();
         if is_enough { Err(Decided) } else { Ok(()) }
     }
 }

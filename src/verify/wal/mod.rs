@@ -14,38 +14,27 @@ mod range;
 
 use std::path::PathBuf;
 
+use self::archive::WalArchive;
 use self::range::RangeCheck;
 use super::{Finding, Problem};
 use crate::manifest::WalRange;
 use crate::pg::{CompressionFormat, TimelineId, WalFileName, WalSegmentSize};
 
 /// Where the log of a backup is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) enum WalSource {
     /// In a directory: whole segments, compressed or not, and never those that are still being received.
     Directory(PathBuf),
     /// In a tar archive.
-    Archive(WalArchive),
-}
-
-/// A tar archive with segments.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct WalArchive {
-    /// The archive's file.
-    pub(super) path: PathBuf,
-    /// How it is compressed.
-    pub(super) format: Option<CompressionFormat>,
-    /// Where its segments are.
-    pub(super) place: WalPlace,
-}
-
-/// Where the segments of an archive are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum WalPlace {
-    /// At the root of an archive of their own, which nobody else reads: it is checked to its end.
-    Root,
-    /// In `pg_wal`, beside the rest of the data directory.
-    PgWal,
+    Archive {
+        /// The archive.
+        path: PathBuf,
+        /// How it is compressed.
+        format: Option<CompressionFormat>,
+        /// What precedes the segments' names in it. An archive with no prefix has nothing but segments, and is
+        /// checked to its end, as nobody else reads it.
+        prefix: &'static str,
+    },
 }
 
 /// Proves the log of all ranges. The cluster's identifier is compared if it is known.
@@ -56,7 +45,10 @@ pub(super) fn check(
 ) -> Vec<Finding> {
     match source {
         WalSource::Directory(directory) => directory::check(directory, ranges, system_identifier),
-        WalSource::Archive(archive) => archive::check(archive, ranges, system_identifier),
+        WalSource::Archive { path, format, prefix } => {
+            let archive = WalArchive { path, format: *format, prefix };
+            archive::check(archive, ranges, system_identifier)
+        }
     }
 }
 

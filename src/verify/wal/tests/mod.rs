@@ -1,198 +1,20 @@
-//! Logs made by hand, stored in every form, sound and damaged.
+//! What is found in logs, sound and damaged, in every form.
+
+mod stored_log;
 
 use std::fs;
-use std::io::Write as _;
-use std::path::Path;
+
+use stored_log::{
+    Archive, Directory, FIRST, LAST, LAST_START, Log, MIDDLE, MIDDLE_START, PG_WAL, ROOT, forms,
+    found, only, range, tar,
+};
 
 use super::*;
-use crate::archive::{NewMember, TRAILER_SIZE, padding};
+use crate::archive::TRAILER_SIZE;
 use crate::pg::Lsn;
-use crate::walrecord::fixture::{PAGE_SIZE, SEGMENT_SIZE, START, SYSTEM_IDENTIFIER, WalBuilder};
+use crate::walrecord::fixture::{PAGE_SIZE, START, SYSTEM_IDENTIFIER};
 
 use CompressionFormat::{Gzip, Lz4, Zstd};
-
-/// The names of the segments that [`Log::new`] makes.
-const FIRST: &str = "000000010000000000000003";
-const MIDDLE: &str = "000000010000000000000004";
-const LAST: &str = "000000010000000000000005";
-
-/// The positions of these segments.
-const MIDDLE_START: u64 = START + SEGMENT_SIZE as u64;
-const LAST_START: u64 = START + 2 * SEGMENT_SIZE as u64;
-
-const FORMATS: [Option<CompressionFormat>; 4] = [None, Some(Gzip), Some(Lz4), Some(Zstd)];
-
-/// A log of a few segments, and what of it is needed.
-#[derive(Clone)]
-struct Log {
-    segments: Vec<(String, Vec<u8>)>,
-    /// The positions of records.
-    records: Vec<u64>,
-    ranges: Vec<WalRange>,
-}
-
-impl Log {
-    /// Writes three segments. Needed are they from a page behind the first one to the middle of the last one.
-    fn new() -> Self {
-        Log::of_segments(3)
-    }
-
-    fn of_segments(count: usize) -> Self {
-        let mut log = WalBuilder::new();
-        let mut records = Vec::new();
-        let size = SEGMENT_SIZE as usize;
-        while log.bytes.len() < count * size - size / 2 {
-            records.push(log.record(10, 0, &[records.len() as u8; 9000]));
-        }
-        log.bytes.resize(count * size, 0);
-        let name = |index: usize| format!("0000000100000000{:08X}", index + 3);
-        let segments = log.bytes.chunks(size).map(<[u8]>::to_vec);
-        let segments = segments.enumerate().map(|(index, bytes)| (name(index), bytes)).collect();
-        let needed = (records[2], records[records.len() - 2]);
-        Log { segments, records, ranges: vec![range(1, needed.0, needed.1)] }
-    }
-
-    /// Returns a segment's bytes.
-    fn segment(&mut self, name: &str) -> &mut Vec<u8> {
-        &mut self.segments.iter_mut().find(|(found, _)| found == name).unwrap().1
-    }
-
-    /// Flips a bit at a position.
-    fn flip(&mut self, position: u64) {
-        let offset = (position - START) as usize;
-        let size = SEGMENT_SIZE as usize;
-        self.segments[offset / size].1[offset % size] ^= 4;
-    }
-
-    /// Returns the position of the last record that is needed.
-    fn last_needed(&self) -> u64 {
-        self.records[self.records.len() - 3]
-    }
-
-    /// Returns the position of the record that goes on in the middle segment.
-    fn record_into_middle(&self) -> u64 {
-        *self.records.iter().rfind(|&&position| position < MIDDLE_START).unwrap()
-    }
-
-    /// Returns the position of the first record that begins in the middle segment.
-    fn record_in_middle(&self) -> u64 {
-        *self.records.iter().find(|&&position| position > MIDDLE_START).unwrap()
-    }
-}
-
-fn range(timeline: u32, start: u64, end: u64) -> WalRange {
-    let timeline = TimelineId::try_from(timeline).unwrap();
-    WalRange { timeline, start_lsn: Lsn::new(start), end_lsn: Lsn::new(end) }
-}
-
-/// How a log is stored.
-#[derive(Clone, Copy, Debug)]
-enum Form {
-    Directory(Option<CompressionFormat>),
-    Archive(WalPlace, Option<CompressionFormat>),
-}
-
-use Form::{Archive, Directory};
-
-fn forms() -> impl Iterator<Item = Form> {
-    let directories = FORMATS.map(Directory);
-    let archives = FORMATS.map(|format| Archive(WalPlace::Root, format));
-    let base = FORMATS.map(|format| Archive(WalPlace::PgWal, format));
-    directories.into_iter().chain(archives).chain(base)
-}
-
-impl Form {
-    /// Stores a log.
-    fn store(self, log: &Log, directory: &Path) -> WalSource {
-        match self {
-            Directory(format) => {
-                for (name, segment) in &log.segments {
-                    let name = format!("{name}{}", format.map_or("", CompressionFormat::suffix));
-                    fs::write(directory.join(name), compress(format, segment)).unwrap();
-                }
-                WalSource::Directory(directory.to_owned())
-            }
-            Archive(place, format) => {
-                let path = directory.join(self.archive_name().unwrap());
-                fs::write(&path, compress(format, &tar(place, &log.segments))).unwrap();
-                WalSource::Archive(WalArchive { path, format, place })
-            }
-        }
-    }
-
-    fn archive_name(self) -> Option<String> {
-        let (stem, format) = match self {
-            Directory(_) => return None,
-            Archive(WalPlace::Root, format) => ("pg_wal", format),
-            Archive(WalPlace::PgWal, format) => ("base", format),
-        };
-        Some(format!("{stem}.tar{}", format.map_or("", CompressionFormat::suffix)))
-    }
-}
-
-fn tar(place: WalPlace, segments: &[(String, Vec<u8>)]) -> Vec<u8> {
-    let prefix = match place {
-        WalPlace::Root => "",
-        WalPlace::PgWal => "pg_wal/",
-    };
-    let mut archive = Vec::new();
-    // Others are passed over, also if they have a segment's name elsewhere.
-    let others = ["PG_VERSION", "archive_status/000000010000000000000004.done"];
-    let elsewhere = format!("elsewhere/{FIRST}");
-    let others = others.into_iter().chain([elsewhere.as_str()]);
-    let others = others.map(|name| (name.to_owned(), &b"17\n"[..]));
-    let segments =
-        segments.iter().map(|(name, bytes)| (format!("{prefix}{name}"), bytes.as_slice()));
-    for (name, contents) in others.chain(segments) {
-        let size = contents.len() as u64;
-        let member = NewMember { name: &name, mode: 0o600, size, mtime: 1, injected: false };
-        archive.extend(member.to_header());
-        archive.extend(contents);
-        archive.extend(vec![0; padding(size)]);
-    }
-    archive.extend([0; TRAILER_SIZE]);
-    archive
-}
-
-fn compress(format: Option<CompressionFormat>, contents: &[u8]) -> Vec<u8> {
-    let mut compressed = Vec::new();
-    match format {
-        None => compressed.extend(contents),
-        Some(Gzip) => {
-            let mut encoder =
-                flate2::write::GzEncoder::new(&mut compressed, flate2::Compression::fast());
-            encoder.write_all(contents).unwrap();
-            encoder.finish().unwrap();
-        }
-        Some(Lz4) => {
-            let preferences = lzzzz::lz4f::Preferences::default();
-            lzzzz::lz4f::compress_to_vec(contents, &mut compressed, &preferences).unwrap();
-        }
-        Some(Zstd) => compressed = zstd::encode_all(contents, 1).unwrap(),
-    }
-    compressed
-}
-
-/// Stores a log and says what is found.
-fn found(form: Form, log: &Log) -> Vec<Finding> {
-    let scratch = tempfile::tempdir().unwrap();
-    let source = form.store(log, scratch.path());
-    check(&source, &log.ranges, Some(SYSTEM_IDENTIFIER))
-}
-
-/// The only finding, which is about timeline 1; `{file}` stands for the segment and where it is.
-fn only(form: Form, segment: &str, reason: &str) -> Vec<Finding> {
-    let archive = form.archive_name();
-    let (file, reason) = match &archive {
-        Some(archive) => {
-            let reason = reason.strip_suffix(": No such file or directory").unwrap_or(reason);
-            (format!("file \"{segment}\" in archive \"{archive}\""), reason)
-        }
-        None => (format!("file \"{segment}\""), reason),
-    };
-    let reason = reason.replace("{file}", &file);
-    vec![finding(TimelineId::FIRST, Some(segment), archive.as_deref(), reason)]
-}
 
 #[test]
 fn a_sound_log_has_no_finding_in_any_form() {
@@ -231,7 +53,7 @@ fn what_is_not_needed_does_not_matter() {
     for (what, damage) in table {
         let mut log = Log::new();
         damage(&mut log);
-        for form in [Directory(None), Directory(Some(Zstd)), Archive(WalPlace::Root, None)] {
+        for form in [Directory(None), Directory(Some(Zstd)), Archive(ROOT, None)] {
             assert_eq!(found(form, &log), [], "{what}: {form:?}");
         }
     }
@@ -353,7 +175,7 @@ fn damaged_pages_are_found() {
     for (what, damage, segment, reason) in table {
         let mut log = Log::new();
         damage(&mut log);
-        for form in [Directory(None), Directory(Some(Lz4)), Archive(WalPlace::Root, Some(Zstd))] {
+        for form in [Directory(None), Directory(Some(Lz4)), Archive(ROOT, Some(Zstd))] {
             assert_eq!(found(form, &log), only(form, segment, &reason), "{what}: {form:?}");
         }
     }
@@ -410,8 +232,8 @@ fn nothing_but_other_files_is_no_log() {
     });
     let reasons = [
         (Directory(None), "could not find any WAL file"),
-        (Archive(WalPlace::Root, None), "could not find any WAL file in archive \"pg_wal.tar\""),
-        (Archive(WalPlace::PgWal, None), "could not find any WAL file in archive \"base.tar\""),
+        (Archive(ROOT, None), "could not find any WAL file in archive \"pg_wal.tar\""),
+        (Archive(PG_WAL, None), "could not find any WAL file in archive \"base.tar\""),
     ];
     for (form, reason) in reasons {
         let archive = form.archive_name();
@@ -466,7 +288,7 @@ fn a_broken_archive_is_found_to_its_end() {
     let log = Log::new();
     let torn = "COPY stream ended before last file was finished";
     let more = "unexpected data after the end of the tar archive";
-    let whole = tar(WalPlace::Root, &log.segments).len();
+    let whole = tar(ROOT, &log.segments).len();
     // Cut inside the middle segment, behind all that is needed, and with something behind it.
     let table: [(usize, &[u8], Option<&str>, &str); 3] = [
         (1_500_000, b"", Some(MIDDLE), torn),
@@ -475,7 +297,7 @@ fn a_broken_archive_is_found_to_its_end() {
     ];
     for (length, appended, segment, reason) in table {
         let scratch = tempfile::tempdir().unwrap();
-        let source = Archive(WalPlace::Root, None).store(&log, scratch.path());
+        let source = Archive(ROOT, None).store(&log, scratch.path());
         let path = scratch.path().join("pg_wal.tar");
         let mut archive = fs::read(&path).unwrap();
         archive.truncate(length);
@@ -504,7 +326,7 @@ fn segments_of_an_archive_may_come_in_another_order() {
     let mut long = Log::of_segments(20);
     long.segments.reverse();
     assert_eq!(found(Directory(None), &long), []);
-    let form = Archive(WalPlace::Root, Some(Zstd));
+    let form = Archive(ROOT, Some(Zstd));
     let segment = "000000010000000000000013";
     let expected = only(form, segment, "{file}: WAL files are too far out of order");
     assert_eq!(found(form, &long), expected);
