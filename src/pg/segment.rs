@@ -62,6 +62,12 @@ pub struct WalSegmentSize(u32);
 pub struct InvalidSegmentSize(pub String);
 
 impl WalSegmentSize {
+    /// The smallest size, with which there are the most names.
+    pub const SMALLEST: WalSegmentSize = WalSegmentSize(1 << 20);
+
+    /// The size of clusters for which none was chosen.
+    pub const DEFAULT: WalSegmentSize = WalSegmentSize(16 << 20);
+
     /// Returns the size in bytes.
     pub const fn bytes(self) -> u64 {
         self.0 as u64
@@ -145,8 +151,6 @@ impl SegmentNumber {
 mod tests {
     use super::*;
 
-    const ORDINARY: WalSegmentSize = WalSegmentSize(16 << 20);
-
     #[test]
     fn sizes_are_read_as_the_server_prints_them() {
         let sizes = [("1MB", 1 << 20), ("16MB", 16 << 20), ("1GB", 1 << 30)];
@@ -164,7 +168,7 @@ mod tests {
         let name = |lsn, size: WalSegmentSize| {
             SegmentNumber::containing(Lsn::new(lsn), size).file_name(timeline, size)
         };
-        assert_eq!(name(0x2_FF00_0000, ORDINARY), "0000000100000002000000FF");
+        assert_eq!(name(0x2_FF00_0000, WalSegmentSize::DEFAULT), "0000000100000002000000FF");
         let small = WalSegmentSize(1 << 20);
         assert_eq!(name(0x2_FFF0_0000, small), "000000010000000200000FFF");
         let large = WalSegmentSize(1 << 30);
@@ -173,15 +177,18 @@ mod tests {
 
     #[test]
     fn segment_start_is_its_first_byte() {
-        let size = ORDINARY;
+        let size = WalSegmentSize::DEFAULT;
         let lsn = Lsn::new(0x1_0200_0028);
         assert_eq!(SegmentNumber::containing(lsn, size).start(size), Lsn::new(0x1_0200_0000));
     }
 
     #[test]
     fn segments_follow_each_other_to_the_end_of_the_address_space() {
-        let segment = |lsn| SegmentNumber::containing(Lsn::new(lsn), ORDINARY);
-        assert_eq!(segment(0xFFFF_FFFF).next(ORDINARY), Some(segment(0x1_0000_0000)));
-        assert_eq!(segment(u64::MAX).next(ORDINARY), None);
+        let segment = |lsn| SegmentNumber::containing(Lsn::new(lsn), WalSegmentSize::DEFAULT);
+        assert_eq!(
+            segment(0xFFFF_FFFF).next(WalSegmentSize::DEFAULT),
+            Some(segment(0x1_0000_0000))
+        );
+        assert_eq!(segment(u64::MAX).next(WalSegmentSize::DEFAULT), None);
     }
 }

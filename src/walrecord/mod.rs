@@ -19,6 +19,7 @@ mod format;
 mod page;
 mod reader;
 mod record;
+mod segment_header;
 
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -29,6 +30,7 @@ pub use damage::{DamageKind, WalDamage};
 pub use format::WalFormat;
 pub use reader::{WalOrigin, WalReader};
 pub use record::{RecordKind, WalRecord};
+pub use segment_header::SegmentHeader;
 
 /// Adds bytes to a buffer that is full up to `filled`, as many as fit. Returns their number.
 fn fill(buffer: &mut [u8], filled: usize, bytes: &[u8]) -> usize {

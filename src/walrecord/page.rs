@@ -105,6 +105,21 @@ impl PageHeader {
         }
     }
 
+    /// Returns the number that begins the page.
+    pub(super) fn magic(&self) -> u16 {
+        self.magic
+    }
+
+    /// Returns the cluster's identifier, of a long header.
+    pub(super) fn system_identifier(&self) -> u64 {
+        self.system_identifier
+    }
+
+    /// Returns the size of segments in bytes, of a long header.
+    pub(super) fn segment_size(&self) -> u32 {
+        self.segment_size
+    }
+
     /// Returns the timeline on which the page was begun.
     pub(super) fn timeline(&self) -> u32 {
         self.timeline

@@ -1,0 +1,184 @@
+//! Segments in a tar archive.
+//!
+//! Servers and their clients store segments in the order of the log, so one reading of the archive gives each
+//! range all of its segments. Where a segment comes too early, the archive is read again.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use bytes::Bytes;
+
+use super::range::{Fault, RangeCheck};
+use super::{Finding, begin, nothing_checked, segment_name};
+use crate::archive::{Member, MemberKind, MemberSink, TarError, TarParser};
+use crate::manifest::WalRange;
+use crate::pg::{CompressionFormat, WalSegmentSize};
+use crate::storage::{StoredEnd, read_stored};
+use crate::verify::Problem;
+
+/// How often an archive is read at most. Only one that was packed anew, by a program that does not sort, wants
+/// to be read more than once; the bound keeps a large one from being read for days.
+const PASSES_MAX: usize = 16;
+
+/// An archive and what precedes the segments' names in it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WalArchive<'a> {
+    pub(super) path: &'a Path,
+    pub(super) format: Option<CompressionFormat>,
+    pub(super) prefix: &'a str,
+}
+
+impl WalArchive<'_> {
+    /// Says whether nobody else reads the archive.
+    fn is_of_segments_only(&self) -> bool {
+        self.prefix.is_empty()
+    }
+}
+
+/// Proves the log of all ranges.
+pub(super) fn check(
+    archive: WalArchive<'_>,
+    ranges: &[WalRange],
+    system_identifier: Option<u64>,
+) -> Vec<Finding> {
+    let name = archive.path.file_name().unwrap_or_default().to_string_lossy();
+    let mut takers = Takers::new(archive, ranges, system_identifier);
+    let broken = read_until_decided(archive, &mut takers).map(|problem| {
+        let path = name.as_bytes().to_vec();
+        Finding { path, archive: None, problem }
+    });
+    if takers.takers.is_empty() {
+        let nothing = || format!("could not find any WAL file in archive \"{name}\"");
+        let reason = broken.map_or_else(nothing, |broken| broken.to_string());
+        return nothing_checked(ranges, Some(&name), &reason);
+    }
+    // Of an archive that others read too, they say what is wrong behind the last segment.
+    let is_all_decided = takers.are_decided();
+    let behind = broken.clone().filter(|_| is_all_decided && archive.is_of_segments_only());
+    if let Some(broken) = broken {
+        takers.fail_undecided(|| Fault::Unreadable(broken.to_string()));
+    } else if takers.took {
+        takers.fail_undecided(|| Fault::OutOfOrder);
+    }
+    let checks = takers.takers.into_iter().map(|taker| taker.check);
+    checks.filter_map(|check| check.into_finding(Some(&name))).chain(behind).collect()
+}
+
+/// Reads the archive as often as that is of use. Returns what is wrong with the archive itself.
+fn read_until_decided(archive: WalArchive<'_>, takers: &mut Takers<'_>) -> Option<Problem> {
+    for _ in 0..PASSES_MAX {
+        takers.took = false;
+        let broken = read(archive, takers);
+        if broken.is_some() || takers.are_decided() || !takers.took {
+            return broken;
+        }
+    }
+    None
+}
+
+/// Reads the archive from its beginning. Returns what is wrong with it.
+fn read(archive: WalArchive<'_>, takers: &mut Takers<'_>) -> Option<Problem> {
+    let mut parser = TarParser::default();
+    let mut outcome = Ok(());
+    let read = read_stored(archive.path, archive.format, &mut |bytes| {
+        outcome = parser.handle(Bytes::copy_from_slice(bytes), takers);
+        if outcome.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
+    match (read, outcome) {
+        (Err(error), _) => Some(Problem::Io(error.to_string())),
+        (Ok(StoredEnd::Damaged(reason)), _) => Some(Problem::Archive(reason)),
+        (Ok(_), Err(TarError::Sink(Decided))) => None,
+        (Ok(_), Err(error)) => Some(Problem::Archive(error.to_string())),
+        (Ok(_), Ok(())) => {
+            parser.finish::<Decided>().err().map(|error| Problem::Archive(error.to_string()))
+        }
+    }
+}
+
+/// All that was to be proved is decided.
+#[derive(Debug, thiserror::Error)]
+#[error("decided")]
+struct Decided;
+
+/// Gives the segments of an archive to those checks that want them.
+struct Takers<'a> {
+    archive: WalArchive<'a>,
+    ranges: &'a [WalRange],
+    system_identifier: Option<u64>,
+    /// One for each range, once the size of segments is known.
+    takers: Vec<Taker>,
+    /// Whether a segment was of use since the archive's beginning.
+    took: bool,
+}
+
+/// A check, and whether it takes the present member.
+struct Taker {
+    check: RangeCheck,
+    takes: bool,
+}
+
+impl<'a> Takers<'a> {
+    fn new(
+        archive: WalArchive<'a>,
+        ranges: &'a [WalRange],
+        system_identifier: Option<u64>,
+    ) -> Self {
+        Takers { archive, ranges, system_identifier, takers: Vec::new(), took: false }
+    }
+
+    fn are_decided(&self) -> bool {
+        !self.takers.is_empty() && self.takers.iter().all(|taker| taker.check.is_decided())
+    }
+
+    fn fail_undecided(&mut self, fault: impl Fn() -> Fault) {
+        for taker in self.takers.iter_mut().filter(|taker| !taker.check.is_decided()) {
+            taker.check.fail(fault());
+        }
+    }
+
+    fn taking(&mut self) -> impl Iterator<Item = &mut Taker> {
+        self.takers.iter_mut().filter(|taker| taker.takes)
+    }
+
+    /// Returns the name of the segment that a member is, if it is one.
+    fn segment_of<'m>(&self, member: &'m Member) -> Option<&'m [u8]> {
+        let name = member.path.as_bytes().strip_prefix(self.archive.prefix.as_bytes())?;
+        let is_segment = segment_name(name).is_some_and(|name| name.compression.is_none());
+        (is_segment && member.kind == MemberKind::File).then_some(name)
+    }
+}
+
+impl MemberSink for Takers<'_> {
+    type Error = Decided;
+
+    fn begin(&mut self, member: &Member) -> Result<(), Decided> {
+        let Some(name) = self.segment_of(member) else { return Ok(()) };
+        if self.takers.is_empty() {
+            // The first one may have lost its end.
+            let size = WalSegmentSize::from_bytes(member.size).unwrap_or(WalSegmentSize::DEFAULT);
+            let checks = begin(self.ranges, size, self.system_identifier);
+            self.takers = checks.map(|check| Taker { check, takes: false }).collect();
+        }
+        for taker in &mut self.takers {
+            taker.takes = taker.check.wanted().any(|wanted| wanted.as_bytes() == name);
+        }
+        Ok(())
+    }
+
+    fn contents(&mut self, bytes: Bytes) -> Result<(), Decided> {
+        self.taking().for_each(|taker| taker.check.handle(&bytes));
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), Decided> {
+        let mut took = false;
+        for taker in self.taking() {
+            taker.check.end_segment();
+            taker.takes = false;
+            took = true;
+        }
+        self.took |= took;
+        let is_enough = !self.archive.is_of_segments_only() && self.are_decided();
+        if is_enough { Err(Decided) } else { Ok(()) }
+    }
+}
