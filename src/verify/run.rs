@@ -101,7 +101,7 @@ fn verify_plain(config: &VerifyConfig, verification: &Verification<'_>) -> Resul
 fn verify_tar(config: &VerifyConfig, verification: &Verification<'_>) -> Result<(), VerifyError> {
     let Archives { mut works, wal } = Archives::find(&config.directory, verification)?;
     let missing = || WalSource::Directory(config.directory.join("pg_wal"));
-    works.extend(wal_work(config, || wal.map_or_else(missing, WalSource::Archive)));
+    works.extend(wal_work(config, || wal.unwrap_or_else(missing)));
     do_all(verification, works)?;
     for missing in verification.listing.missing(&[]) {
         verification.findings.add(missing);

@@ -16,7 +16,7 @@ use super::contents::{ContentsCheck, Place};
 use super::plain::names;
 use super::tar_stream::StreamedArchive;
 use super::verification::Verification;
-use super::wal::{WalArchive, WalPlace};
+use super::wal::WalSource;
 use super::work::{OpenArchive, Work};
 use crate::archive::{BLOCK_SIZE, Member, MemberKind, MemberSink, TarError, TarParser};
 use crate::pg::{CompressionFormat, OsError};
@@ -28,7 +28,7 @@ pub(super) struct Archives {
     /// What is left to do.
     pub(super) works: Vec<Work>,
     /// Where its WAL is.
-    pub(super) wal: Option<WalArchive>,
+    pub(super) wal: Option<WalSource>,
 }
 
 /// An archive as its name tells it.
@@ -107,12 +107,12 @@ impl Archives {
         let archive = ArchiveName::parse(text).ok_or(Problem::NotExpected)?;
         let format = archive.format;
         if archive.stem == "pg_wal" {
-            self.wal = Some(WalArchive { path, format, place: WalPlace::Root });
+            self.wal = Some(WalSource::Archive { path, format, prefix: "" });
             return Ok(());
         }
         if archive.stem == "base" && self.wal.is_none() {
             let path = path.clone();
-            self.wal = Some(WalArchive { path, format, place: WalPlace::PgWal });
+            self.wal = Some(WalSource::Archive { path, format, prefix: "pg_wal/" });
         }
         verification.progress.expect(metadata.len());
         let (name, prefix) = (text.to_owned(), archive.prefix());
