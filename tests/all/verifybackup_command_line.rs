@@ -176,7 +176,7 @@ fn both_say_the_same_of_a_backup_whatever_the_options(installation: Installation
             assert!(finished.status.success(), "{line}: {}", finished.stderr);
             // In between there is a line a second.
             let mut lines = finished.stderr.lines().map(str::to_owned);
-            (lines.next(), lines.last())
+            (lines.next(), lines.next_back())
         });
         assert_eq!(ends[1], ends[0], "{line}");
     }
