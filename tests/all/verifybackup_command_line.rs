@@ -3,11 +3,11 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
-use std::path::Path;
 
 use serde_json::{Value, json};
 
 use crate::support::client::{Client, Finished};
+use crate::support::damage::{BackupFormat, Sample};
 use crate::support::installation::Installation;
 use crate::support::scratch::Scratch;
 use crate::support::server::Server;
@@ -129,12 +129,6 @@ fn help_and_version_count_only_as_the_first_argument(_: Installation) {
     }
 }
 
-/// Takes a backup, with its WAL, into a directory.
-fn back_up(server: &Server, directory: &Path, options: &[&str]) {
-    let client = Client::pgsiphon().to(server).arg("-N").args(options);
-    client.into_directory(directory).run().succeeded();
-}
-
 /// Command lines for a backup in plain format, `b`, with a file too much, `b/extra/file`, beside a link to its WAL
 /// and the same backup in tar format, `t`.
 const ACCEPTED: [&str; 18] = [
@@ -159,11 +153,12 @@ const ACCEPTED: [&str; 18] = [
 ];
 
 fn both_say_the_same_of_a_backup_whatever_the_options(installation: Installation) {
-    let scratch = Scratch::new();
-    let backup = scratch.join("b");
-    let server = Server::start(installation);
-    back_up(&server, &backup, &[]);
-    back_up(&server, &scratch.join("t"), &["-Ft", "-z"]);
+    let sample = Sample::take(installation);
+    let (plain, tar, scratch) =
+        (sample.copy(BackupFormat::Plain), sample.copy(BackupFormat::Tar(None)), Scratch::new());
+    let backup = plain.backup();
+    symlink(&backup, scratch.join("b")).unwrap();
+    symlink(tar.backup(), scratch.join("t")).unwrap();
     fs::create_dir(backup.join("extra")).unwrap();
     File::create(backup.join("extra/file")).unwrap();
     symlink("b/pg_wal", scratch.join("wal")).unwrap();
@@ -172,20 +167,19 @@ fn both_say_the_same_of_a_backup_whatever_the_options(installation: Installation
         agree(run(line), line);
     }
     for line in ["-P -i extra b", "-P -n t", "-P -n -s t", "-P -s -i extra b"] {
-        let ends = run(line).map(|finished| {
+        let [original, ours] = run(line).map(|finished| {
             assert!(finished.status.success(), "{line}: {}", finished.stderr);
-            // In between there is a line a second.
-            let mut lines = finished.stderr.lines().map(str::to_owned);
-            (lines.next(), lines.next_back())
+            // Before it comes a line a second.
+            finished.stderr.lines().next_back().map(str::to_owned)
         });
-        assert_eq!(ends[1], ends[0], "{line}");
+        assert_eq!(ours, original, "{line}");
     }
 }
 
 fn json_reports_a_verification(installation: Installation) {
-    let scratch = Scratch::new();
+    let (server, scratch) = (Server::start(installation), Scratch::new());
     let backup = scratch.join("b");
-    back_up(&Server::start(installation), &backup, &[]);
+    Client::pgsiphon().to(&server).arg("-N").into_directory(&backup).run().succeeded();
     let verify = || {
         let finished = Client::verifybackup().args(["--json", "--pages"]).arg(&backup).run();
         let report: Value = serde_json::from_slice(&finished.stdout).unwrap();
