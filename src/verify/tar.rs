@@ -140,10 +140,9 @@ impl Archives {
         let size = file.metadata().map_err(|error| io("stat file", error))?.len();
         let origin = Origin { name, prefix };
         let archive = Arc::new(OpenArchive { file });
-        let mut index =
-            Index { archive, origin: &origin, verification, offset: 0, works: &mut self.works };
+        let works = &mut self.works;
+        let mut index = Index { archive, origin: &origin, verification, offset: 0, left: 0, works };
         let mut parser = TarParser::default();
-        let mut contents = 0;
         let outcome = loop {
             let mut block = vec![0; BLOCK_SIZE];
             let read = index.archive.file.read_at(&mut block, index.offset);
@@ -157,14 +156,11 @@ impl Archives {
                 .handle(Bytes::from(block), &mut index)
                 .and_then(|()| parser.skip(size.saturating_sub(index.offset), &mut index));
             match handled {
-                Ok(skipped) => {
-                    index.offset += skipped;
-                    contents += skipped;
-                }
+                Ok(skipped) => index.offset += skipped,
                 Err(error) => break Err(error),
             }
         };
-        verification.progress.advance(size.saturating_sub(contents));
+        verification.progress.advance(size.saturating_sub(index.left));
         outcome.map_err(|error: TarError<Infallible>| Problem::Archive(error.to_string()))
     }
 }
@@ -194,6 +190,8 @@ struct Index<'a> {
     verification: &'a Verification<'a>,
     /// Everything before this was read or passed over.
     offset: u64,
+    /// How many bytes of contents are left to be read.
+    left: u64,
     works: &'a mut Vec<Work>,
 }
 
@@ -214,9 +212,8 @@ impl MemberSink for Index<'_> {
         }
         if let Some(check) = ContentsCheck::begin(&place.path, listed, verification.rules) {
             let (archive, offset) = (Arc::clone(&self.archive), self.offset);
+            self.left = self.left.saturating_add(member.size);
             self.works.push(Work::Member { archive, offset, place, check });
-        } else {
-            verification.progress.advance(member.size);
         }
         Ok(())
     }
