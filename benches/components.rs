@@ -1,4 +1,4 @@
-//! The stages of the streaming path, one by one: frames, tar, digests, compression, WAL records.
+//! The stages of the streaming path, one by one: frames, tar, digests, compression, WAL records, pages.
 //!
 //! Run one with `cargo bench --bench components -- tar`; compare with a saved state with
 //! `--save-baseline NAME` and `--baseline NAME`.
@@ -15,6 +15,7 @@ use bytes::{Bytes, BytesMut};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use pgsiphon::archive::codec::Decoder;
 use pgsiphon::archive::{Member, MemberSink, NewMember, TarParser, padding};
+use pgsiphon::page::{PageReader, PageRules, RelationFile};
 use pgsiphon::pg::{ChecksumAlgorithm, Compression, Digester, Lsn, TimelineId, WalSegmentSize};
 use pgsiphon::protocol::{Message, poll_frame};
 use pgsiphon::storage::{TarFile, TarOutput};
@@ -252,5 +253,22 @@ fn wal_records(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, frames, tar, digests, codecs, wal_records);
+fn pages(criterion: &mut Criterion) {
+    let relation = RelationFile::of_path(b"base/5/16384").expect("a relation's name");
+    let rules = PageRules { started_at: Lsn::new(u64::MAX), has_checksums: true };
+    // Their checksums are wrong, which costs nothing more.
+    let pages = rows().split_off(CONTENTS_SIZE - READ_SIZE);
+    let mut group = criterion.benchmark_group("pages");
+    group.throughput(Throughput::Bytes(pages.len() as u64));
+    group.bench_function("checksums", |bencher| {
+        let mut reader = PageReader::new(relation, rules);
+        let mut on_fault = |block, _, _| {
+            black_box(block);
+        };
+        bencher.iter(|| reader.handle(black_box(&pages), &mut on_fault));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, frames, tar, digests, codecs, wal_records, pages);
 criterion_main!(benches);

@@ -242,7 +242,8 @@ fn timeline(value: &str) -> Option<TimelineId> {
 
 fn source(value: &str) -> Option<BackupSource> {
     match value {
-        "primary" => Some(BackupSource::Primary),
+        // What 13 says, and what newer ones do.
+        "master" | "primary" => Some(BackupSource::Primary),
         "standby" => Some(BackupSource::Standby),
         _ => None,
     }
@@ -291,6 +292,8 @@ INCREMENTAL FROM TLI: 1
     #[test]
     fn a_label_is_read() {
         assert_eq!(BackupLabel::parse(TEXT.as_bytes()), Ok(label()));
+        let old = TEXT.replace("primary", "master");
+        assert_eq!(BackupLabel::parse(old.as_bytes()), Ok(label()));
         let (full, _) = TEXT.split_once("INCREMENTAL").unwrap();
         let full = full.replace("primary", "standby").replace("nightly: 1", "");
         let expected = BackupLabel {
@@ -320,7 +323,7 @@ INCREMENTAL FROM TLI: 1
             (" (file ", "(file ", "could not parse START WAL LOCATION"),
             ("04)", "04", "could not parse START WAL LOCATION"),
             ("3/4000080", "", "could not parse CHECKPOINT LOCATION"),
-            ("primary", "master", "could not parse BACKUP FROM"),
+            ("primary", "replica", "could not parse BACKUP FROM"),
             ("TIMELINE: 2", "TIMELINE: 0", "could not parse START TIMELINE"),
             ("TIMELINE: 2", "TIMELINE: x", "could not parse START TIMELINE"),
             ("TLI: 1", "TLI: -1", "could not parse INCREMENTAL FROM TLI"),

@@ -34,7 +34,7 @@ fn the_control_file_and_the_label_of_a_standby_s_backup_are_read(installation: I
 fn assert_read(server: &Server, installation: Installation) -> BackupLabel {
     let scratch = Scratch::new();
     let backup = scratch.join("backup");
-    let client = Client::original().to(server).args(["-l", "the label", "-c", "fast"]);
+    let client = Client::original().to(server).args(["-N", "-l", "the label", "-c", "fast"]);
     client.into_directory(&backup).run().succeeded();
 
     let control_file = fs::read(backup.join("global/pg_control")).unwrap();

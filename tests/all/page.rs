@@ -16,7 +16,7 @@ use crate::support::random::Random;
 use crate::support::scratch::{Scratch, run};
 use crate::support::server::Server;
 use crate::support::tree::walk;
-use crate::support::workload::WriteLoad;
+use crate::support::workload::{Flood, WriteLoad};
 
 on_servers!(every_page_of_a_stopped_cluster_is_sound_and_a_flipped_bit_is_found: pg13 pg15 pg18);
 on_servers!(pg_checksums_finds_the_same_pages: pg13 pg15 pg18);
@@ -204,43 +204,47 @@ fn reported_in(line: &str, data: &Path) -> Reported {
 
 fn pages_of_a_backup_under_load_are_sound_but_for_those_left_to_replay(installation: Installation) {
     let server = Server::start(installation);
-    write(&server);
     let scratch = Scratch::new();
     let backup = scratch.join("backup");
     let load = WriteLoad::start(&server);
     // Slow enough for the load to change pages that are not sent yet.
-    let client = Client::original().to(&server).args(["-c", "fast", "-r", "20M"]);
+    let client = Client::original().to(&server).args(["-N", "-c", "fast", "-r", "20M"]);
     client.into_directory(&backup).run().succeeded();
     drop(load);
-    let label = BackupLabel::parse(&fs::read(backup.join("backup_label")).unwrap()).unwrap();
-    let rules = PageRules { started_at: label.start_lsn, has_checksums: true };
+    let rules = PageRules { started_at: label(&backup).start_lsn, has_checksums: true };
     Relation::all(&backup).iter().for_each(|relation| relation.assert_sound(rules));
+}
+
+fn label(backup: &Path) -> BackupLabel {
+    BackupLabel::parse(&fs::read(backup.join("backup_label")).unwrap()).unwrap()
 }
 
 fn pages_of_an_incremental_backup_are_sound(installation: Installation) {
     let server = Server::builder(installation).setting("summarize_wal=on").start();
-    write(&server);
     let scratch = Scratch::new();
     let backup = |name: &str, arguments: &[&str]| {
         let directory = scratch.join(name);
-        let program = installation.program("pg_basebackup");
-        let mut command = Command::new(program);
-        command.args(["-c", "fast", "-U", "postgres", "-h"]).arg(server.sockets());
+        // The client of 18 takes no incremental backup of 17's server.
+        let mut command = Command::new(installation.program("pg_basebackup"));
+        command.args(["-N", "-c", "fast", "-U", "postgres", "-h"]).arg(server.sockets());
         run(command.args(arguments).arg("-D").arg(&directory));
         directory
     };
-    let full = backup("full", &[]);
-    server.sql("UPDATE pgbench_accounts SET abalance = 7 WHERE aid % 5000 = 1");
-    let manifest = full.join("backup_manifest");
-    let incremental = backup("incremental", &["-i", manifest.to_str().unwrap()]);
-    let label = BackupLabel::parse(&fs::read(incremental.join("backup_label")).unwrap()).unwrap();
-    assert!(label.incremental_from.is_some());
+    // The summarizer sleeps the longer, the less WAL there is.
+    let _wakening = Flood::start(&server, 100_000);
+    server.sql("CREATE TABLE changed AS SELECT id, id AS n FROM generate_series(1, 50000) id");
+    // Later, a scan would write hint bits to every page.
+    server.sql("VACUUM changed");
+    let full = backup("full", &[]).join("backup_manifest");
+    server.sql("UPDATE changed SET n = 0 WHERE id IN (1, 20000, 50000)");
+    let incremental = backup("incremental", &["-i", full.to_str().unwrap()]);
+    assert!(label(&incremental).incremental_from.is_some());
     let mut relations = Relation::all(&incremental);
     relations.iter().for_each(|relation| relation.assert_sound(ALL));
-    relations.retain(|r| r.kind.is_incremental() && r.bytes.len() > 2 * PAGE_SIZE);
-    let last = relations.last_mut().expect("a changed relation");
-    *last.bytes.last_mut().unwrap() ^= 1;
-    assert_eq!(last.faults(ALL).len(), 1);
+    relations.retain(|r| r.kind.is_incremental() && r.bytes.len() >= 4 * PAGE_SIZE);
+    let changed = relations.last_mut().expect("a file with a header and three pages");
+    *changed.bytes.last_mut().unwrap() ^= 1;
+    assert_eq!(changed.faults(ALL).len(), 1);
 }
 
 fn pages_without_checksums_have_sound_headers(installation: Installation) {
