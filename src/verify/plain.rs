@@ -1,5 +1,6 @@
 //! Backups in plain format: walking the directory.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read as _};
@@ -26,7 +27,8 @@ struct Walk<'a> {
     /// The directories on the way to the present one, by device and inode.
     ancestors: Vec<(u64, u64)>,
     links: usize,
-    unreadable: Vec<Vec<u8>>,
+    /// Paths that were found to be unreadable: what is missing there is not said again.
+    unreadable: HashSet<Vec<u8>>,
 }
 
 /// Finds all files below a directory, compares their names and sizes, and returns what is left to do.
@@ -46,7 +48,7 @@ pub(super) fn walk<'a>(
         works: Vec::new(),
         ancestors: vec![root_identity],
         links: 0,
-        unreadable: Vec::new(),
+        unreadable: HashSet::new(),
     };
     walk.visit_all(&[], names);
     for missing in verification.listing.missing(&walk.unreadable) {
@@ -81,7 +83,9 @@ impl Walk<'_> {
                     String::from_utf8_lossy(&path),
                     OsError(&error)
                 );
-                return self.find(path, Problem::Io(message));
+                self.find(path.clone(), Problem::Io(message));
+                self.unreadable.insert(path);
+                return;
             }
         };
         if metadata.is_dir() {
@@ -111,7 +115,7 @@ impl Walk<'_> {
             Err(error) => {
                 let error = StorageError::new("open directory", &full, error);
                 self.find(path.clone(), Problem::Io(error.to_string()));
-                self.unreadable.push(path);
+                self.unreadable.insert(path);
             }
         }
         self.links = links_before;

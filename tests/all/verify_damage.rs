@@ -347,28 +347,27 @@ const CONTROL_FILES: &[Damage] = &[
         |backup| flip(backup.join("global/pg_control"), 3),
         &[
             "checksum mismatch for file \"global/pg_control\"",
-            "backup/global/pg_control: CRC is incorrect",
+            "global/pg_control: CRC is incorrect",
         ],
     )
     .original(&["backup/global/pg_control: CRC is incorrect"]),
+    // The checksum in the manifest is of the same kind as the one inside, and so does not notice.
     Damage::of(
         "another cluster's",
         |backup| edit(backup.join("global/pg_control"), |bytes| forge_identifier(bytes)),
-        &[
-            "checksum mismatch for file \"global/pg_control\"",
-            "backup/global/pg_control: manifest system identifier is {identifier}, but control file has 1",
-        ],
+        &["global/pg_control: manifest system identifier is {identifier}, but control file has 1"],
     )
-    .original(&[
-        "backup/global/pg_control: manifest system identifier is {identifier}, but control file has 1",
-    ]),
+    .original(&["backup/global/pg_control: manifest system identifier is {identifier}, but control file has 1"]),
     Damage::of(
         "manifest is another cluster's",
         |backup| forge_manifest(backup, "", &identifier(backup), "1"),
         &[
-            "backup/global/pg_control: manifest system identifier is 1, but control file has {identifier}",
+            "global/pg_control: manifest system identifier is 1, but control file has {identifier}",
+            "file \"00000001{segment}\": invalid WAL at {wal}00: WAL file is from different database system: WAL file database system identifier is {identifier}, expected 1",
+            "WAL parsing failed for timeline 1",
         ],
-    ),
+    )
+    .original(&["backup/global/pg_control: manifest system identifier is 1, but control file has {identifier}"]),
 ];
 
 /// The WAL, which the manifest does not list.
@@ -376,7 +375,7 @@ const WAL: &[Damage] = &[
     Damage::of(
         "flipped bit in a record",
         |backup| flip(last_segment(&backup.join("pg_wal")), 100),
-        &["WAL parsing failed for timeline 1"],
+        &["file \"00000001{segment}\": invalid WAL at {wal}48: incorrect resource manager data checksum in record", "WAL parsing failed for timeline 1"],
     )
     .original(&[
         "WAL parsing failed for timeline 1",
@@ -385,16 +384,17 @@ const WAL: &[Damage] = &[
     Damage::of(
         "torn segment",
         |backup| truncate(last_segment(&backup.join("pg_wal")), 100),
-        &["WAL parsing failed for timeline 1"],
+        &["could not read from file \"00000001{segment}\", offset 100: read 0 of {rest}", "WAL parsing failed for timeline 1"],
     )
     .original(&[
         "WAL parsing failed for timeline 1",
         "pg_waldump: error: could not read file \"00000001{segment}\": read 100 of 8192",
     ]),
+    // The size of segments stands in them; without any, it is taken for the usual one.
     Damage::of(
         "empty segment",
         |backup| truncate(last_segment(&backup.join("pg_wal")), 0),
-        &["WAL parsing failed for timeline 1"],
+        &["could not find file \"000000010000000000000000\": No such file or directory", "WAL parsing failed for timeline 1"],
     )
     .original(&[
         "WAL parsing failed for timeline 1",
@@ -408,7 +408,7 @@ const WAL: &[Damage] = &[
     Damage::of(
         "missing segment",
         |backup| fs::remove_file(last_segment(&backup.join("pg_wal"))).unwrap(),
-        &["WAL parsing failed for timeline 1"],
+        &["could not find any WAL file", "WAL parsing failed for timeline 1"],
     )
     .original(&[
         "WAL parsing failed for timeline 1",
@@ -417,7 +417,7 @@ const WAL: &[Damage] = &[
     Damage::of(
         "no directory",
         |backup| fs::remove_dir_all(backup.join("pg_wal")).unwrap(),
-        &["WAL parsing failed for timeline 1"],
+        &["could not open directory \"backup/pg_wal\": No such file or directory", "WAL parsing failed for timeline 1"],
     )
     .original(&[
         "WAL parsing failed for timeline 1",
@@ -427,7 +427,7 @@ const WAL: &[Damage] = &[
     Damage::of(
         "of a timeline that there is none of",
         |backup| forge_manifest(backup, "", "\"Timeline\": 1", "\"Timeline\": 7"),
-        &["WAL parsing failed for timeline 7"],
+        &["could not find file \"00000007{segment}\": No such file or directory", "WAL parsing failed for timeline 7"],
     )
     .original(&[
         "WAL parsing failed for timeline 7",
@@ -437,5 +437,5 @@ const WAL: &[Damage] = &[
 
 /// Takes all permissions away.
 fn forbid(path: &Path) {
-    fs::set_permissions(path, Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(path, Permissions::from_mode(0o000)).unwrap();
 }

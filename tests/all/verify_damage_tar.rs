@@ -11,29 +11,36 @@ use crate::support::damage::{
 use crate::support::installation::Installation;
 
 on_servers!(damage_in_archives_is_found: pg13 pg18);
-on_servers!(damage_in_gzip_archives_is_found: pg13 pg18);
-on_servers!(damage_in_lz4_archives_is_found: pg13 pg18);
-on_servers!(damage_in_zstd_archives_is_found: pg13 pg18);
+on_servers!(damage_in_compressed_archives_is_found: pg18);
 
 fn damage_in_archives_is_found(installation: Installation) {
     let sample = Sample::take(installation);
     assert_found(&sample, BackupFormat::Tar(None), ARCHIVES);
+    assert_found(&sample, BackupFormat::Tar(None), &[TORN.finds(&[
+        "archive \"16384.tar\": COPY stream ended before last file was finished",
+        "file \"{one}\" in archive \"16384.tar\" should contain 8192 bytes, but 1464 bytes were read",
+    ])]);
 }
 
-fn damage_in_gzip_archives_is_found(installation: Installation) {
+fn damage_in_compressed_archives_is_found(installation: Installation) {
     let sample = Sample::take(installation);
-    assert_found(&sample, BackupFormat::Tar(Some(CompressionFormat::Gzip)), ARCHIVES);
+    for compression in [CompressionFormat::Gzip, CompressionFormat::Lz4, CompressionFormat::Zstd] {
+        let format = BackupFormat::Tar(Some(compression));
+        assert_found(&sample, format, ARCHIVES);
+        assert_found(
+            &sample,
+            format,
+            &[TORN.finds(&[
+                "archive \"16384.tar{z}\": COPY stream ended before last file was finished",
+            ])],
+        );
+    }
 }
 
-fn damage_in_lz4_archives_is_found(installation: Installation) {
-    let sample = Sample::take(installation);
-    assert_found(&sample, BackupFormat::Tar(Some(CompressionFormat::Lz4)), ARCHIVES);
-}
-
-fn damage_in_zstd_archives_is_found(installation: Installation) {
-    let sample = Sample::take(installation);
-    assert_found(&sample, BackupFormat::Tar(Some(CompressionFormat::Zstd)), ARCHIVES);
-}
+/// Each form says something else of the torn member itself.
+const TORN: Damage =
+    Damage::of("torn in a member", |backup| truncate(backup.join("16384.tar"), 3000), &[])
+        .original(&["COPY stream ended before last file was finished"]);
 
 /// Where the header and the contents of the only file are in the archive of a tablespace, behind the
 /// headers of two directories; and the end of its contents.
@@ -51,6 +58,11 @@ fn forge_header(backup: &Path, change: impl FnOnce(&mut tar::Header)) {
     });
 }
 
+/// Copies a file of the backup.
+fn copy(backup: &Path, from: &str, to: &str) {
+    fs::copy(backup.join(from), backup.join(to)).unwrap();
+}
+
 /// Archives whose compression, if they have one, is sound.
 const ARCHIVES: &[Damage] = &[
     Damage::of("nothing", |_| {}, &[]),
@@ -61,11 +73,8 @@ const ARCHIVES: &[Damage] = &[
     ),
     Damage::of(
         "extra archive",
-        |backup| drop(fs::copy(backup.join("16384.tar"), backup.join("99999.tar")).unwrap()),
-        &[
-            "file \"pg_tblspc/99999/{one's name}\" is present in archive \"99999.tar{z}\" but not in the manifest",
-        ],
-    ),
+        |backup| copy(backup, "16384.tar", "16386.tar"),
+        &["file \"{one in third}\" is present in archive \"16386.tar{z}\" but not in the manifest"]).original(&["file \"{one's name}\" is present in archive \"16386.tar\" but not in the manifest"]),
     Damage::of(
         "swapped tablespaces",
         |backup| {
@@ -73,13 +82,7 @@ const ARCHIVES: &[Damage] = &[
             fs::rename(backup.join("16385.tar"), backup.join("16384.tar")).unwrap();
             fs::rename(backup.join("x"), backup.join("16385.tar")).unwrap();
         },
-        &[
-            "\"{one}\" is present in the manifest but not on disk",
-            "file \"{two in one}\" is present in archive \"16384.tar{z}\" but not in the manifest",
-            "file \"{one in two}\" is present in archive \"16385.tar{z}\" but not in the manifest",
-            "\"{two}\" is present in the manifest but not on disk",
-        ],
-    ),
+        &["\"{one}\" is present in the manifest but not on disk", "file \"{two in one}\" is present in archive \"16384.tar{z}\" but not in the manifest", "file \"{one in two}\" is present in archive \"16385.tar{z}\" but not in the manifest", "\"{two}\" is present in the manifest but not on disk"]).original(&["\"{one}\" is present in the manifest but not on disk", "\"{two}\" is present in the manifest but not on disk", "file \"{two's name}\" is present in archive \"16384.tar\" but not in the manifest", "file \"{one's name}\" is present in archive \"16385.tar\" but not in the manifest"]),
     Damage::of(
         "extra names",
         |backup| {
@@ -125,33 +128,25 @@ const ARCHIVES: &[Damage] = &[
     Damage::of(
         "member of another name",
         |backup| forge_header(backup, |header| header.set_path("extra").unwrap()),
-        &[
-            "file \"pg_tblspc/16384/extra\" is present in archive \"16384.tar{z}\" but not in the manifest",
-            "\"{one}\" is present in the manifest but not on disk",
-        ],
-    ),
+        &["\"{one}\" is present in the manifest but not on disk", "file \"pg_tblspc/16384/extra\" is present in archive \"16384.tar{z}\" but not in the manifest"]).original(&["\"{one}\" is present in the manifest but not on disk", "file \"extra\" is present in archive \"16384.tar\" but not in the manifest"]),
     Damage::of(
         "member with a name that leads elsewhere",
         |backup| {
-            forge_header(backup, |header| header.as_mut_bytes()[..6].copy_from_slice(b"../../"))
+            forge_header(backup, |header| header.as_mut_bytes()[..16].copy_from_slice(b"../../elsewhere\0"))
         },
-        &[],
-    ),
+        &["archive \"16384.tar{z}\": tar member has unsafe path name: \"../../elsewhere\"", "\"{one}\" is present in the manifest but not on disk"]).original(&["tar member has unsafe path name: \"../../elsewhere\""]),
     Damage::of(
         "member that claims to be shorter",
         |backup| forge_header(backup, |header| header.set_size(512)),
-        &[],
-    ),
+        &["archive \"16384.tar{z}\": unexpected data after the end of the tar archive", "file \"{one}\" has size 512 in archive \"16384.tar{z}\" but size 8192 in the manifest"]).original(&["file \"{one's name}\" has size 512 in archive \"16384.tar\" but size 8192 in the manifest"]),
     Damage::of(
         "member that claims to be longer",
         |backup| forge_header(backup, |header| header.set_size(8193)),
-        &[],
-    ),
+        &["file \"{one}\" has size 8193 in archive \"16384.tar{z}\" but size 8192 in the manifest"]).original(&["file \"{one's name}\" has size 8193 in archive \"16384.tar\" but size 8192 in the manifest"]),
     Damage::of(
         "member that claims to have no end",
         |backup| forge_header(backup, |header| header.set_size(u64::MAX / 2)),
-        &[],
-    ),
+        &["archive \"16384.tar{z}\": COPY stream ended before last file was finished", "file \"{one}\" has size 9223372036854775807 in archive \"16384.tar{z}\" but size 8192 in the manifest"]).original(&["COPY stream ended before last file was finished", "file \"{one's name}\" has size 9223372036854775807 in archive \"16384.tar\" but size 8192 in the manifest"]),
     Damage::of(
         "member that is a link",
         |backup| {
@@ -160,18 +155,15 @@ const ARCHIVES: &[Damage] = &[
                 header.set_size(0);
             })
         },
-        &[],
-    ),
+        &["archive \"16384.tar{z}\": input file does not appear to be a valid tar archive", "\"{one}\" is present in the manifest but not on disk"]).original(&["input file does not appear to be a valid tar archive"]),
     Damage::of(
         "member of an odd kind",
         |backup| forge_header(backup, |header| header.set_entry_type(tar::EntryType::Fifo)),
-        &[],
-    ),
+        &["archive \"16384.tar{z}\": tar member \"{one's name}\" has unsupported type \"6\"", "\"{one}\" is present in the manifest but not on disk"]).original(&["\"{one}\" is present in the manifest but not on disk"]),
     Damage::of(
         "extended header",
         |backup| forge_header(backup, |header| header.set_entry_type(tar::EntryType::XHeader)),
-        &[],
-    ),
+        &["archive \"16384.tar{z}\": pax extensions to tar format are not supported", "\"{one}\" is present in the manifest but not on disk"]).original(&["pax extensions to tar format are not supported"]),
     Damage::of(
         "member twice",
         |backup| {
@@ -183,8 +175,7 @@ const ARCHIVES: &[Damage] = &[
         &["file \"{one}\" is present more than once"],
     )
     .original(&[]),
-    Damage::of("torn in a member", |backup| truncate(backup.join("16384.tar"), 3000), &[]),
-    Damage::of("torn in a header", |backup| truncate(backup.join("16384.tar"), 1100), &[]),
+    Damage::of("torn in a header", |backup| truncate(backup.join("16384.tar"), 1100), &["archive \"16384.tar{z}\": COPY stream ended before last file was finished", "\"{one}\" is present in the manifest but not on disk"]).original(&["COPY stream ended before last file was finished"]),
     Damage::of(
         "torn between members",
         |backup| truncate(backup.join("16384.tar"), 1024),
@@ -208,7 +199,7 @@ const ARCHIVES: &[Damage] = &[
     .original(&[]),
     Damage::of(
         "no archive",
-        |backup| drop(fs::copy(backup.join("backup_manifest"), backup.join("16384.tar")).unwrap()),
+        |backup| copy(backup, "backup_manifest", "16384.tar"),
         &[
             "archive \"16384.tar{z}\": input file does not appear to be a valid tar archive",
             "\"{one}\" is present in the manifest but not on disk",
@@ -217,10 +208,8 @@ const ARCHIVES: &[Damage] = &[
     .original(&["input file does not appear to be a valid tar archive"]),
     Damage::of(
         "tablespace twice",
-        |backup| drop(fs::copy(backup.join("16384.tar"), backup.join("016384.tar")).unwrap()),
-        &["file \"{one}\" is present more than once"],
-    )
-    .original(&[]),
+        |backup| copy(backup, "16384.tar", "016384.tar"),
+        &["file \"pg_tblspc/016384/{one's name}\" is present in archive \"016384.tar{z}\" but not in the manifest"]).original(&[]),
     Damage::of(
         "file that nobody has",
         |backup| forge_manifest(backup, "", "\"base/1/1259\"", "\"base/1/none\""),

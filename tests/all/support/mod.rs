@@ -10,6 +10,7 @@ pub mod installation;
 pub mod kdc;
 pub mod link;
 pub mod mount;
+pub mod mutation;
 pub mod proxy;
 pub mod random;
 pub mod receive;
