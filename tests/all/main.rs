@@ -55,5 +55,6 @@ mod tablespaces;
 mod targets;
 mod tls;
 mod verify_manifest;
+mod verify_wal;
 mod verifybackup_command_line;
 mod walrecord;
