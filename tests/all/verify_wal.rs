@@ -21,23 +21,23 @@ on_servers!(the_original_accepts_and_refuses_the_same: pg18);
 
 const PAGE_SIZE: u64 = 8192;
 
-/// Starts a server with the smallest segments, so that a backup needs several.
-fn start(installation: Installation) -> Server {
+/// Starts a server with the smallest segments, so that a backup needs several, and writes to it.
+fn start(installation: Installation) -> (Server, WriteLoad) {
     let server = Server::builder(installation).initdb(&["--wal-segsize=1"]);
     let server = server.setting("wal_keep_size=1GB").setting("max_wal_size=2GB").start();
     fill(&server);
-    server
+    let load = WriteLoad::start(&server);
+    (server, load)
 }
 
-/// Takes a backup while the server is written to.
+/// Takes a backup, not too fast.
 fn back_up(server: &Server, arguments: &[&str], target: &Path) {
-    let _load = WriteLoad::start(server);
     let client = Client::pgsiphon().to(server).args(["-N", "--max-rate", "30M"]).args(arguments);
     client.into_directory(target).run().succeeded();
 }
 
 fn sound_wal_is_accepted_in_every_form(installation: Installation) {
-    let server = start(installation);
+    let (server, _load) = start(installation);
     let table: [&[&str]; 7] = [
         &["-Fp", "-X", "stream"],
         &["-Fp", "-X", "fetch"],
@@ -186,7 +186,7 @@ fn damages() -> [(&'static str, Damage, fn(&Backup) -> Lsn, &'static str); 7] {
 }
 
 fn damaged_wal_is_found_where_it_is_needed(installation: Installation) {
-    let server = start(installation);
+    let (server, _load) = start(installation);
     let scratch = Scratch::new();
     let backup = Backup::take(&server, &scratch);
     let verify =
@@ -214,7 +214,7 @@ fn segments_may_be_compressed_one_by_one(installation: Installation) {
     if !can_unpack() {
         return;
     }
-    let server = start(installation);
+    let (server, _load) = start(installation);
     let scratch = Scratch::new();
     let backup = Backup::take(&server, &scratch);
     let wal = backup.copy_wal();
@@ -239,7 +239,7 @@ fn segments_may_be_compressed_one_by_one(installation: Installation) {
 
 /// The original's own last line follows what `pg_waldump` prints under its own name.
 fn the_original_accepts_and_refuses_the_same(installation: Installation) {
-    let server = start(installation);
+    let (server, _load) = start(installation);
     let scratch = Scratch::new();
     let backup = Backup::take(&server, &scratch);
     for (what, damage, _, _) in damages() {
