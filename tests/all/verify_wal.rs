@@ -128,8 +128,13 @@ type Damage = fn(&Backup, &Scratch);
 
 const LAST_LINE: &str = "WAL parsing failed for timeline 1";
 
-/// Each damage with the reason that is told; `{at}` stands for where it is, `{file}` for the segment.
-fn damages() -> [(&'static str, Damage, fn(&Backup) -> Lsn, &'static str); 7] {
+/// Where it is found.
+type Position = fn(&Backup) -> Lsn;
+
+/// A damage and how the reason begins; `{at}` stands for the position, `{file}` for its segment.
+type Case = (&'static str, Damage, Position, &'static str);
+
+fn damages() -> [Case; 7] {
     [
         (
             "first record",
