@@ -30,9 +30,8 @@ fn start(installation: Installation) -> (Server, WriteLoad) {
     (server, load)
 }
 
-/// Takes a backup, not too fast.
 fn back_up(server: &Server, arguments: &[&str], target: &Path) {
-    let client = Client::pgsiphon().to(server).args(["-N", "--max-rate", "30M"]).args(arguments);
+    let client = Client::pgsiphon().to(server).arg("-N").args(arguments);
     client.into_directory(target).run().succeeded();
 }
 
@@ -66,7 +65,8 @@ struct Backup {
 impl Backup {
     fn take(server: &Server, scratch: &Scratch) -> Self {
         let target = scratch.join("target");
-        back_up(server, &["-X", "stream"], &target);
+        // Not too fast, so that it needs more than a page.
+        back_up(server, &["-X", "stream", "--max-rate", "20M"], &target);
         let manifest = fs::read_to_string(target.join("backup_manifest")).unwrap();
         let position = |key: &str| {
             let (_, after) = manifest.split_once(&format!("\"{key}\": \"")).unwrap();
