@@ -1,10 +1,10 @@
 //! What a backup says of itself: its control file and its label.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
 
 use super::contents::Place;
 use super::{Finding, Pages, Problem};
-use crate::control::{BackupLabel, ControlFile};
+use crate::control::{BackupLabel, BackupLabelFault, ControlFile};
 use crate::manifest::ManifestSummary;
 
 /// More is never read of such a file; the control file has 8 KiB.
@@ -25,13 +25,13 @@ pub(super) enum Part {
 pub(super) struct ClusterCheck {
     summary: ManifestSummary,
     pages: Pages,
-    /// Whether the control file says that pages have no checksums.
-    is_without_checksums: AtomicBool,
+    control_file: OnceLock<ControlFile>,
+    label: OnceLock<(Place, BackupLabel)>,
 }
 
 impl ClusterCheck {
     pub(super) fn new(summary: ManifestSummary, pages: Pages) -> Self {
-        ClusterCheck { summary, pages, is_without_checksums: AtomicBool::new(false) }
+        ClusterCheck { summary, pages, control_file: OnceLock::new(), label: OnceLock::new() }
     }
 
     /// Returns what the manifest says but for its files.
@@ -58,38 +58,45 @@ impl ClusterCheck {
     pub(super) fn check(&self, part: Part, place: &Place, bytes: &[u8]) -> Option<Finding> {
         let problem = match part {
             Part::ControlFile => self.check_control_file(bytes),
-            Part::BackupLabel => self.check_label(bytes).map(Problem::BackupLabel),
+            Part::BackupLabel => self
+                .check_label(place, bytes)
+                .err()
+                .map(|fault| Problem::BackupLabel(fault.to_string())),
         };
         problem.map(|problem| place.finding(problem))
     }
 
     fn check_control_file(&self, bytes: &[u8]) -> Option<Problem> {
         let control = match ControlFile::parse(bytes) {
-            Ok(control) => control,
+            Ok(control) => *self.control_file.get_or_init(|| control),
             Err(fault) => return Some(Problem::ControlFile(fault)),
         };
-        let has_checksums = control.data_checksum_version != 0;
-        self.is_without_checksums.store(!has_checksums, Ordering::Relaxed);
         let found = control.system_identifier;
         let manifest = self.summary.system_identifier?;
         (manifest != found).then_some(Problem::OtherCluster { manifest, found })
     }
 
-    fn check_label(&self, bytes: &[u8]) -> Option<String> {
-        let label = match BackupLabel::parse(bytes) {
-            Ok(label) => label,
-            Err(fault) => return Some(fault.to_string()),
+    fn check_label(&self, place: &Place, bytes: &[u8]) -> Result<(), BackupLabelFault> {
+        let label = BackupLabel::parse(bytes)?;
+        // Newest timeline first, so the backup begins with the last range.
+        let outcome = match self.summary.wal_ranges.last() {
+            Some(first) => label.check_start(first.timeline, first.start_lsn),
+            None => Ok(()),
         };
-        let first = self.summary.wal_ranges.last()?;
-        (label.start_lsn != first.start_lsn).then(|| {
-            let (label, manifest) = (label.start_lsn, first.start_lsn);
-            format!("backup begins at {label}, but at {manifest} in the manifest")
-        })
+        self.label.get_or_init(|| (place.clone(), label));
+        outcome
+    }
+
+    /// Checks whether these files fit each other, when all of them were seen.
+    pub(super) fn check_together(&self) -> Option<Finding> {
+        let (place, label) = self.label.get()?;
+        let fault = label.check_control_file(self.control_file.get()?).err()?;
+        Some(place.finding(Problem::BackupLabel(fault.to_string())))
     }
 
     /// Says whether pages have no checksums, so that what was found of them does not count. The control file
     /// comes last in an archive.
     pub(super) fn is_without_checksums(&self) -> bool {
-        self.is_without_checksums.load(Ordering::Relaxed)
+        self.control_file.get().is_some_and(|control| control.data_checksum_version == 0)
     }
 }

@@ -78,12 +78,12 @@ impl Listing {
         &'a self,
         unreadable: &'a [Vec<u8>],
     ) -> impl Iterator<Item = Finding> + 'a {
-        let is_missing = move |(path, listed): &(&Box<[u8]>, &Listed)| {
+        let is_missing = move |path: &[u8], listed: &Listed| {
             !listed.is_found.load(Ordering::Relaxed)
                 && !self.ignores(path)
                 && !unreadable.iter().any(|directory| is_at_or_below(path, directory))
         };
-        let missing = self.files.iter().filter(is_missing);
+        let missing = self.files.iter().filter(move |(path, listed)| is_missing(path, listed));
         missing.map(|(path, _)| Finding {
             path: path.to_vec(),
             archive: None,

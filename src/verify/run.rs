@@ -49,6 +49,9 @@ pub fn verify(config: &VerifyConfig, progress: &VerifyProgress) -> Result<Verdic
         BackupForm::Plain => verify_plain(config, &verification)?,
         BackupForm::Tar => verify_tar(config, &verification)?,
     }
+    if let Some(finding) = verification.cluster.check_together() {
+        verification.findings.add(finding);
+    }
     let is_without_checksums = verification.cluster.is_without_checksums();
     let mut findings = verification.findings.into_sorted();
     if is_without_checksums {
@@ -91,14 +94,14 @@ fn rules(config: &VerifyConfig, summary: &ManifestSummary) -> ContentsRules {
 fn verify_plain(config: &VerifyConfig, verification: &Verification<'_>) -> Result<(), VerifyError> {
     let mut works = plain::walk(&config.directory, verification)?;
     let beside = || WalSource::Directory(config.directory.join("pg_wal"));
-    works.extend(wal_works(config, verification, beside));
+    works.extend(wal_work(config, beside));
     do_all(verification, works)
 }
 
 fn verify_tar(config: &VerifyConfig, verification: &Verification<'_>) -> Result<(), VerifyError> {
     let Archives { mut works, wal } = Archives::find(&config.directory, verification)?;
     let missing = || WalSource::Directory(config.directory.join("pg_wal"));
-    works.extend(wal_works(config, verification, || wal.unwrap_or_else(missing)));
+    works.extend(wal_work(config, || wal.unwrap_or_else(missing)));
     do_all(verification, works)?;
     for missing in verification.listing.missing(&[]) {
         verification.findings.add(missing);
@@ -106,19 +109,12 @@ fn verify_tar(config: &VerifyConfig, verification: &Verification<'_>) -> Result<
     Ok(())
 }
 
-/// Returns what is to be done for the WAL, timeline by timeline.
-fn wal_works(
-    config: &VerifyConfig,
-    verification: &Verification<'_>,
-    in_backup: impl FnOnce() -> WalSource,
-) -> Vec<Work> {
-    let source = match &config.wal {
-        None => return Vec::new(),
-        Some(WalLocation::Backup) => in_backup(),
-        Some(WalLocation::Directory(directory)) => WalSource::Directory(directory.clone()),
-    };
-    let ranges = &verification.cluster.summary().wal_ranges;
-    ranges.iter().map(|&range| Work::Wal { source: source.clone(), range }).collect()
+/// Returns what is to be done for the WAL.
+fn wal_work(config: &VerifyConfig, in_backup: impl FnOnce() -> WalSource) -> Option<Work> {
+    config.wal.as_ref().map(|location| match location {
+        WalLocation::Backup => Work::Wal(in_backup()),
+        WalLocation::Directory(directory) => Work::Wal(WalSource::Directory(directory.clone())),
+    })
 }
 
 fn is_of_page_checksum(problem: &Problem) -> bool {

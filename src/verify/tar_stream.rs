@@ -34,7 +34,7 @@ pub(super) struct StreamedArchive {
 
 /// What the checking thread is given.
 enum Piece {
-    Begin(Place, ContentsCheck),
+    Begin(Box<(Place, ContentsCheck)>),
     Contents(Bytes),
     End,
 }
@@ -128,7 +128,7 @@ impl MemberSink for Members<'_> {
         let part = part.map(|part| (part, place.clone(), Vec::new()));
         let check = ContentsCheck::begin(&place.path, listed, verification.rules);
         self.state = Some(Present { part, is_checked: check.is_some() });
-        check.map_or(Ok(()), |check| self.hand_over(Piece::Begin(place, check)))
+        check.map_or(Ok(()), |check| self.hand_over(Piece::Begin(Box::new((place, check)))))
     }
 
     fn contents(&mut self, bytes: Bytes) -> Result<(), Unwanted> {
@@ -155,7 +155,7 @@ fn check_pieces(verification: &Verification<'_>, pieces: Receiver<Piece>) {
     let mut current = None;
     for piece in pieces {
         match piece {
-            Piece::Begin(place, check) => current = Some((place, check)),
+            Piece::Begin(begun) => current = Some(*begun),
             Piece::Contents(bytes) => {
                 if let Some((_, check)) = &mut current {
                     check.handle(&bytes);

@@ -12,11 +12,14 @@ use super::tar_stream::StreamedArchive;
 use super::verification::Verification;
 use super::wal::{self, WalSource};
 use super::{Problem, VerifyError};
-use crate::manifest::WalRange;
+use crate::manifest::ManifestSummary;
 use crate::storage::StorageError;
 
 /// Bytes that one read asks for: enough for the disk, little enough for the processor's cache.
 pub(super) const READ_SIZE: usize = 256 << 10;
+
+/// What checking WAL is taken for: it is begun early, for a backup under load may need much of it.
+const WAL_SIZE: u64 = 1 << 30;
 
 /// Something that one thread does.
 #[derive(Debug)]
@@ -34,7 +37,7 @@ pub(super) enum Work {
     /// To read a compressed archive.
     Archive(StreamedArchive),
     /// To read WAL.
-    Wal { source: WalSource, range: WalRange },
+    Wal(WalSource),
 }
 
 /// An archive that several threads read.
@@ -49,7 +52,7 @@ impl Work {
         match self {
             Work::File { check, .. } | Work::Member { check, .. } => check.size(),
             Work::Archive(archive) => archive.size,
-            Work::Wal { range, .. } => range.end_lsn.checked_sub(range.start_lsn).unwrap_or(0),
+            Work::Wal(_) => WAL_SIZE,
         }
     }
 }
@@ -94,9 +97,10 @@ impl Work {
                 note(outcome, &place, verification);
             }
             Work::Archive(archive) => archive.check(verification),
-            Work::Wal { source, range } => {
-                let identifier = verification.cluster.summary().system_identifier;
-                for finding in wal::check(&source, &[range], identifier) {
+            Work::Wal(source) => {
+                let ManifestSummary { wal_ranges, system_identifier, .. } =
+                    verification.cluster.summary();
+                for finding in wal::check(&source, wal_ranges, *system_identifier) {
                     verification.findings.add(finding);
                 }
             }

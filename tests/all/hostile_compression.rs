@@ -22,7 +22,7 @@ const FORMATS: [(CompressionFormat, &str); 3] = [
 ];
 
 /// Compresses to a member or frame with a checksum.
-fn compress(format: CompressionFormat, contents: &[u8]) -> Vec<u8> {
+pub fn compress(format: CompressionFormat, contents: &[u8]) -> Vec<u8> {
     let compressed: io::Result<Vec<u8>> = match format {
         CompressionFormat::Gzip => {
             let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::default());

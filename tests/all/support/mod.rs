@@ -4,6 +4,7 @@ pub mod account;
 pub mod acknowledged;
 pub mod authority;
 pub mod client;
+pub mod damage;
 pub mod installation;
 #[cfg(feature = "gssapi")]
 pub mod kdc;

@@ -10,8 +10,9 @@ use super::account::is_root;
 use super::scratch::{Scratch, run};
 use super::skip;
 
-/// The size of a disk in a file; xfs takes no less than 300 MB. What is not written takes no space.
-const DISK_SIZE: u64 = 400 << 20;
+/// The size of a disk in a file: more than any test fills on a slow machine, where a load lasts longer; xfs takes no
+/// less than 300 MB. What is not written takes no space.
+const DISK_SIZE: u64 = 2 << 30;
 
 /// How little room does not matter.
 const BALLAST_STEP_MIN: u64 = 4096;

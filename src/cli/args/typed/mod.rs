@@ -59,7 +59,7 @@ pub trait Options: Args {
     const ARGUMENTS: &'static str = "[OPTION]...";
 }
 
-/// What every original has in its table of options and does nothing about: it is looked at only as the first
+/// What most originals have in their tables of options and do nothing about: it is looked at only as the first
 /// argument, and elsewhere points to the help.
 #[derive(Debug, Args)]
 pub struct FirstArguments {
