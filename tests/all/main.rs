@@ -59,5 +59,6 @@ mod verify_damage_tar;
 mod verify_fuzz;
 mod verify_manifest;
 mod verify_options;
+mod verify_wal;
 mod verifybackup_command_line;
 mod walrecord;

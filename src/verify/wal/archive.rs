@@ -3,22 +3,27 @@
 //! Servers and their clients store segments in the order of the log, so one reading of the archive gives each
 //! range all of its segments. Where a segment comes too early, the archive is read again.
 
+use std::fs::File;
 use std::ops::ControlFlow;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use bytes::Bytes;
 
 use super::range::{Fault, RangeCheck};
 use super::{Finding, begin, nothing_checked, segment_name};
-use crate::archive::{Member, MemberKind, MemberSink, TarError, TarParser};
+use crate::archive::{BLOCK_SIZE, Member, MemberKind, MemberSink, TarError, TarParser};
 use crate::manifest::WalRange;
 use crate::pg::{CompressionFormat, WalSegmentSize};
-use crate::storage::{StoredEnd, read_stored};
+use crate::storage::{StorageError, StoredEnd, read_stored};
 use crate::verify::Problem;
 
 /// How often an archive is read at most. Only one that was packed anew, by a program that does not sort, wants
 /// to be read more than once; the bound keeps a large one from being read for days.
 const PASSES_MAX: usize = 16;
+
+/// Bytes that one read of a segment asks for.
+const READ_SIZE: usize = 256 << 10;
 
 /// An archive and what precedes the segments' names in it.
 #[derive(Clone, Copy, Debug)]
@@ -78,20 +83,64 @@ fn read_until_decided(archive: WalArchive<'_>, takers: &mut Takers<'_>) -> Optio
 
 /// Reads the archive from its beginning. Returns what is wrong with it.
 fn read(archive: WalArchive<'_>, takers: &mut Takers<'_>) -> Option<Problem> {
+    let outcome = match archive.format {
+        Some(format) => read_compressed(archive.path, format, takers),
+        None => read_plain(archive.path, takers),
+    };
+    outcome.err()
+}
+
+fn read_compressed(
+    path: &Path,
+    format: CompressionFormat,
+    takers: &mut Takers<'_>,
+) -> Result<(), Problem> {
     let mut parser = TarParser::default();
-    let mut outcome = Ok(());
-    let read = read_stored(archive.path, archive.format, &mut |bytes| {
-        outcome = parser.handle(Bytes::copy_from_slice(bytes), takers);
-        if outcome.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    let mut handled = Ok(());
+    let read = read_stored(path, Some(format), &mut |bytes| {
+        handled = parser.handle(Bytes::copy_from_slice(bytes), takers);
+        if handled.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
-    match (read, outcome) {
-        (Err(error), _) => Some(Problem::Io(error.to_string())),
-        (Ok(StoredEnd::Damaged(reason)), _) => Some(Problem::Archive(reason)),
-        (Ok(_), Err(TarError::Sink(Decided))) => None,
-        (Ok(_), Err(error)) => Some(Problem::Archive(error.to_string())),
-        (Ok(_), Ok(())) => {
-            parser.finish::<Decided>().err().map(|error| Problem::Archive(error.to_string()))
+    match read.map_err(|error| Problem::Io(error.to_string()))? {
+        StoredEnd::Whole => unless_decided(handled.and_then(|()| parser.finish())),
+        StoredEnd::Stopped => unless_decided(handled),
+        StoredEnd::Damaged(reason) => Err(Problem::Archive(reason)),
+    }
+}
+
+/// Reads an archive that is not compressed, and passes over what no check takes.
+fn read_plain(path: &Path, takers: &mut Takers<'_>) -> Result<(), Problem> {
+    let io = |action, error| Problem::Io(StorageError::new(action, path, error).to_string());
+    let file = File::open(path).map_err(|error| io("open file", error))?;
+    let size = file.metadata().map_err(|error| io("stat file", error))?.len();
+    let mut parser = TarParser::default();
+    let mut buffer = vec![0; READ_SIZE];
+    let mut offset = 0;
+    loop {
+        let wanted = if takers.are_taking() { READ_SIZE } else { BLOCK_SIZE };
+        let room = buffer.get_mut(..wanted).unwrap_or_default();
+        let read = file.read_at(room, offset).map_err(|error| io("read file", error))?;
+        if read == 0 {
+            return unless_decided(parser.finish());
         }
+        offset += read as u64;
+        let bytes = Bytes::copy_from_slice(buffer.get(..read).unwrap_or_default());
+        let handled = parser.handle(bytes, takers).and_then(|()| match takers.are_taking() {
+            true => Ok(0),
+            false => parser.skip(size.saturating_sub(offset), takers),
+        });
+        match handled {
+            Ok(skipped) => offset += skipped,
+            Err(error) => return unless_decided(Err(error)),
+        }
+    }
+}
+
+/// Passes on what is wrong with an archive. That no more of it is needed is nothing wrong.
+fn unless_decided(outcome: Result<(), TarError<Decided>>) -> Result<(), Problem> {
+    match outcome {
+        Ok(()) | Err(TarError::Sink(Decided)) => Ok(()),
+        Err(error) => Err(Problem::Archive(error.to_string())),
     }
 }
 
@@ -134,6 +183,11 @@ impl<'a> Takers<'a> {
         for taker in self.takers.iter_mut().filter(|taker| !taker.check.is_decided()) {
             taker.check.fail(fault());
         }
+    }
+
+    /// Says whether the present member is of use.
+    fn are_taking(&self) -> bool {
+        self.takers.iter().any(|taker| taker.takes)
     }
 
     fn taking(&mut self) -> impl Iterator<Item = &mut Taker> {

@@ -24,6 +24,26 @@ fn a_sound_log_has_no_finding_in_any_form() {
     }
 }
 
+#[test]
+fn segments_may_come_in_pieces_of_any_size() {
+    let mut damaged = Log::new();
+    damaged.flip(MIDDLE_START + 50);
+    let reason = record_damage(damaged.record_into_middle(), CHECKSUM);
+    for (log, expected) in [(Log::new(), vec![]), (damaged, only(Directory(None), FIRST, &reason))]
+    {
+        for size in [7, 39, 40, 41, PAGE_SIZE - 1, 3 << 20] {
+            let mut check = begin(&log.ranges, WalSegmentSize::SMALLEST, None).next().unwrap();
+            for (name, segment) in &log.segments {
+                assert!(check.is_decided() || check.wanted().eq([name.clone()]));
+                segment.chunks(size).for_each(|piece| check.handle(piece));
+                check.end_segment();
+            }
+            let finding: Vec<_> = check.into_finding(None).into_iter().collect();
+            assert_eq!(finding, expected, "pieces of {size} bytes");
+        }
+    }
+}
+
 /// What is done to a log.
 type Damage = fn(&mut Log);
 
