@@ -6,6 +6,7 @@ use super::contents::Place;
 use super::{Finding, Pages, Problem};
 use crate::control::{BackupLabel, BackupLabelFault, ControlFile};
 use crate::manifest::ManifestSummary;
+use crate::page::{PAGE_SIZE, PageFault, SEGMENT_BLOCKS};
 
 /// More is never read of such a file; the control file has 8 KiB.
 pub(super) const PART_SIZE_MAX: u64 = 64 << 10;
@@ -94,9 +95,13 @@ impl ClusterCheck {
         Some(place.finding(Problem::BackupLabel(fault.to_string())))
     }
 
-    /// Says whether pages have no checksums, so that what was found of them does not count. The control file
-    /// comes last in an archive.
-    pub(super) fn is_without_checksums(&self) -> bool {
-        self.control_file.get().is_some_and(|control| control.data_checksum_version == 0)
+    /// Says whether what was found of a page counts; not known before the control file was seen, which comes last
+    /// in an archive.
+    pub(super) fn counts(&self, fault: &PageFault) -> Option<bool> {
+        let control = self.control_file.get()?;
+        let is_read_right = usize::try_from(control.block_size) == Ok(PAGE_SIZE)
+            && control.segment_blocks == SEGMENT_BLOCKS;
+        let is_checksum = matches!(fault, PageFault::Checksum { .. });
+        Some(is_read_right && (control.data_checksum_version != 0 || !is_checksum))
     }
 }

@@ -3,7 +3,7 @@
 use std::mem::discriminant;
 
 use super::listing::Listed;
-use super::verification::Findings;
+use super::verification::Verification;
 use super::{Finding, Problem};
 use crate::page::{PageFault, PageReader, PageRules, RelationFile};
 use crate::pg::{Digest, Digester, Lsn};
@@ -97,7 +97,7 @@ impl ContentsCheck {
     }
 
     /// Says what is wrong with the whole.
-    pub(super) fn finish(mut self, place: &Place, findings: &Findings) {
+    pub(super) fn finish(mut self, place: &Place, verification: &Verification<'_>) {
         if let Some(pages) = self.pages.take() {
             pages.finish(&mut |block, lsn, fault| {
                 note_page(
@@ -113,11 +113,12 @@ impl ContentsCheck {
             Some((digester, listed)) => compare(&digester.finish(), &listed),
             None => None,
         };
-        let pages = self.damaged_pages.iter().map(|&DamagedPages { first, last, lsn, fault }| {
-            Problem::Pages { first, last, lsn, fault }
-        });
-        for problem in problem.into_iter().chain(pages) {
-            findings.add(place.finding(problem));
+        if let Some(problem) = problem {
+            verification.findings.add(place.finding(problem));
+        }
+        for DamagedPages { first, last, lsn, fault } in self.damaged_pages {
+            let problem = Problem::Pages { first, last, lsn, fault };
+            verification.add_page(place.finding(problem), &fault);
         }
     }
 }

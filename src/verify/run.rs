@@ -12,11 +12,11 @@ use super::verification::{Findings, Verification};
 use super::wal::WalSource;
 use super::work::{Work, do_all};
 use super::{
-    BackupForm, Contents, Finding, Pages, Problem, VerifyConfig, VerifyError, VerifyProgress,
+    BackupForm, Contents, Finding, Pages, VerifyConfig, VerifyError, VerifyProgress,
     WalLocation, plain,
 };
 use crate::manifest::{ManifestError, ManifestSummary};
-use crate::page::{PageFault, PageRules};
+use crate::page::PageRules;
 use crate::pg::Lsn;
 use crate::storage::StorageError;
 
@@ -50,15 +50,7 @@ pub fn verify(config: &VerifyConfig, progress: &VerifyProgress) -> Result<Verdic
         BackupForm::Plain => verify_plain(config, &verification)?,
         BackupForm::Tar => verify_tar(config, &verification)?,
     }
-    if let Some(finding) = verification.cluster.check_together() {
-        verification.findings.add(finding);
-    }
-    let is_without_checksums = verification.cluster.is_without_checksums();
-    let mut findings = verification.findings.into_sorted();
-    if is_without_checksums {
-        findings.retain(|finding| !is_of_page_checksum(&finding.problem));
-    }
-    Ok(Verdict { summary, findings })
+    Ok(Verdict { summary, findings: verification.into_findings() })
 }
 
 /// Guesses how a backup is stored, as the original does.
@@ -116,8 +108,4 @@ fn wal_work(config: &VerifyConfig, in_backup: impl FnOnce() -> WalSource) -> Opt
         WalLocation::Backup => Work::Wal(in_backup()),
         WalLocation::Directory(directory) => Work::Wal(WalSource::Directory(directory.clone())),
     })
-}
-
-fn is_of_page_checksum(problem: &Problem) -> bool {
-    matches!(problem, Problem::Pages { fault: PageFault::Checksum { .. }, .. })
 }

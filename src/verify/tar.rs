@@ -78,7 +78,7 @@ impl Archives {
             if verification.findings.is_over() {
                 break;
             }
-            if verification.listing.ignores(&name) && name != b"pg_wal" {
+            if verification.listing.ignores(&name) {
                 continue;
             }
             let path = directory.join(OsStr::from_bytes(&name));

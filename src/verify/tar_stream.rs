@@ -163,7 +163,7 @@ fn check_pieces(verification: &Verification<'_>, pieces: Receiver<Piece>) {
             }
             Piece::End => {
                 if let Some((place, check)) = current.take() {
-                    check.finish(&place, &verification.findings);
+                    check.finish(&place, verification);
                 }
             }
         }

@@ -7,6 +7,7 @@ use super::cluster::{ClusterCheck, Part};
 use super::contents::{ContentsRules, Place};
 use super::listing::{Listed, Listing};
 use super::{Finding, OnFinding, Problem, VerifyProgress};
+use crate::page::PageFault;
 
 /// A backup that is being verified.
 #[derive(Debug)]
@@ -32,6 +33,27 @@ impl Verification<'_> {
         };
         self.findings.add(place.finding(problem));
         None
+    }
+
+    /// Adds what is wrong with a page, unless the control file says that it does not count.
+    pub(super) fn add_page(&self, finding: Finding, fault: &PageFault) {
+        match self.cluster.counts(fault) {
+            Some(true) => self.findings.add(finding),
+            Some(false) => {}
+            None => self.findings.add_uncertain(finding),
+        }
+    }
+
+    /// Returns all that is wrong, sorted, when everything was read.
+    pub(super) fn into_findings(self) -> Vec<Finding> {
+        if let Some(finding) = self.cluster.check_together() {
+            self.findings.add(finding);
+        }
+        let counts = |finding: &Finding| match &finding.problem {
+            Problem::Pages { fault, .. } => self.cluster.counts(fault) != Some(false),
+            _ => true,
+        };
+        self.findings.into_sorted(counts)
     }
 
     /// Checks a file by which the backup says what it is.
@@ -66,15 +88,26 @@ impl Findings {
         }
     }
 
+    /// Adds a finding that may turn out to be none.
+    fn add_uncertain(&self, finding: Finding) {
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.is_over() {
+            all.push(finding);
+        }
+    }
+
     /// Says whether nothing more is wanted.
     pub(super) fn is_over(&self) -> bool {
         self.is_over.load(Ordering::Relaxed)
     }
 
-    /// Returns the findings, sorted.
-    pub(super) fn into_sorted(self) -> Vec<Finding> {
+    fn into_sorted(self, counts: impl FnMut(&Finding) -> bool) -> Vec<Finding> {
         let mut all = self.all.into_inner().unwrap_or_else(PoisonError::into_inner);
+        all.retain(counts);
         all.sort_unstable();
+        if self.on_finding == OnFinding::Stop {
+            all.truncate(1);
+        }
         all
     }
 }

@@ -127,7 +127,7 @@ fn read(
             Err(error) => return Err(named("read file", place, error)),
         };
         if size == 0 {
-            check.finish(place, &verification.findings);
+            check.finish(place, verification);
             break;
         }
         at += size as u64;
