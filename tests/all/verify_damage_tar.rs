@@ -12,6 +12,7 @@ use crate::support::installation::Installation;
 
 on_servers!(damage_in_archives_is_found: pg13 pg18);
 on_servers!(damage_in_compressed_archives_is_found: pg18);
+on_servers!(damaged_compression_is_found: pg18);
 
 fn damage_in_archives_is_found(installation: Installation) {
     let sample = Sample::take(installation);
@@ -34,6 +35,35 @@ fn damage_in_compressed_archives_is_found(installation: Installation) {
                 "archive \"16384.tar{z}\": COPY stream ended before last file was finished",
             ])],
         );
+    }
+}
+
+/// What is done to a compressed archive, and why it cannot be decompressed then.
+type Compressed = (fn(&mut Vec<u8>), &'static str);
+
+fn damaged_compression_is_found(installation: Installation) {
+    let sample = Sample::take(installation);
+    let end = "unexpected end of compressed data";
+    for (compression, other_format) in [
+        (CompressionFormat::Gzip, "incorrect header check"),
+        (CompressionFormat::Lz4, "ERROR_frameType_unknown"),
+        (CompressionFormat::Zstd, "Unknown frame descriptor"),
+    ] {
+        let damages: [Compressed; 4] = [
+            (|bytes| bytes.truncate(20), end),
+            (|bytes| bytes.clear(), end),
+            (|bytes| *bytes = vec![b'x'; 1000], other_format),
+            (|bytes| bytes.extend([b'x'; 20]), other_format),
+        ];
+        for (inflict, reason) in damages {
+            let specimen = sample.copy(BackupFormat::Tar(Some(compression)));
+            specimen.compress();
+            let archive = format!("16384.tar{}", compression.suffix());
+            edit(specimen.backup().join(&archive), inflict);
+            let expected = format!("archive \"{archive}\": could not decompress data: {reason}");
+            let said = specimen.ours(&[]);
+            assert_eq!((&said.lines[0], said.code), (&expected, Some(1)));
+        }
     }
 }
 
