@@ -12,8 +12,8 @@ use super::verification::{Findings, Verification};
 use super::wal::WalSource;
 use super::work::{Work, do_all};
 use super::{
-    BackupForm, Contents, Finding, Pages, VerifyConfig, VerifyError, VerifyProgress,
-    WalLocation, plain,
+    BackupForm, Contents, Finding, Pages, VerifyConfig, VerifyError, VerifyProgress, WalLocation,
+    plain,
 };
 use crate::manifest::{ManifestError, ManifestSummary};
 use crate::page::PageRules;

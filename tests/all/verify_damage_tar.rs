@@ -38,6 +38,9 @@ fn damage_in_compressed_archives_is_found(installation: Installation) {
     }
 }
 
+/// What is done to a compressed archive, and why it cannot be decompressed then.
+type Compressed = (fn(&mut Vec<u8>), &'static str);
+
 fn damaged_compression_is_found(installation: Installation) {
     let sample = Sample::take(installation);
     let end = "unexpected end of compressed data";
@@ -46,7 +49,7 @@ fn damaged_compression_is_found(installation: Installation) {
         (CompressionFormat::Lz4, "ERROR_frameType_unknown"),
         (CompressionFormat::Zstd, "Unknown frame descriptor"),
     ] {
-        let damages: [(fn(&mut Vec<u8>), &str); 4] = [
+        let damages: [Compressed; 4] = [
             (|bytes| bytes.truncate(20), end),
             (|bytes| bytes.clear(), end),
             (|bytes| *bytes = vec![b'x'; 1000], other_format),
