@@ -151,8 +151,10 @@ fn kind_and_data(problem: &Problem) -> (&'static str, Value) {
         }
         Problem::Checksum => ("checksum", json!({})),
         Problem::Archive(reason) => ("archive", json!({ "reason": reason })),
-        Problem::ControlFile(fault) => ("control_file", json!({ "reason": fault.to_string() })),
-        Problem::OtherCluster { manifest, found } => (
+        Problem::ControlFile { fault, .. } => {
+            ("control_file", json!({ "reason": fault.to_string() }))
+        }
+        Problem::OtherCluster { manifest, found, .. } => (
             "other_cluster",
             json!({
                 "manifest_system_identifier": manifest.to_string(),

@@ -1,5 +1,8 @@
 //! What a backup says of itself: its control file and its label.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use super::contents::Place;
@@ -26,13 +29,21 @@ pub(super) enum Part {
 pub(super) struct ClusterCheck {
     summary: ManifestSummary,
     pages: Pages,
+    /// What precedes paths in messages about the control file of a backup in plain format.
+    directory: PathBuf,
     control_file: OnceLock<ControlFile>,
     label: OnceLock<(Place, BackupLabel)>,
 }
 
 impl ClusterCheck {
-    pub(super) fn new(summary: ManifestSummary, pages: Pages) -> Self {
-        ClusterCheck { summary, pages, control_file: OnceLock::new(), label: OnceLock::new() }
+    pub(super) fn new(summary: ManifestSummary, pages: Pages, directory: PathBuf) -> Self {
+        ClusterCheck {
+            summary,
+            pages,
+            directory,
+            control_file: OnceLock::new(),
+            label: OnceLock::new(),
+        }
     }
 
     /// Returns what the manifest says but for its files.
@@ -58,7 +69,7 @@ impl ClusterCheck {
     /// Checks the contents of such a file.
     pub(super) fn check(&self, part: Part, place: &Place, bytes: &[u8]) -> Option<Finding> {
         let problem = match part {
-            Part::ControlFile => self.check_control_file(bytes),
+            Part::ControlFile => self.check_control_file(place, bytes),
             Part::BackupLabel => self
                 .check_label(place, bytes)
                 .err()
@@ -67,14 +78,19 @@ impl ClusterCheck {
         problem.map(|problem| place.finding(problem))
     }
 
-    fn check_control_file(&self, bytes: &[u8]) -> Option<Problem> {
+    fn check_control_file(&self, place: &Place, bytes: &[u8]) -> Option<Problem> {
+        let path = Path::new(OsStr::from_bytes(&place.path));
+        let file = match place.archive {
+            None => self.directory.join(path).display().to_string(),
+            Some(_) => path.display().to_string(),
+        };
         let control = match ControlFile::parse(bytes) {
             Ok(control) => *self.control_file.get_or_init(|| control),
-            Err(fault) => return Some(Problem::ControlFile(fault)),
+            Err(fault) => return Some(Problem::ControlFile { file, fault }),
         };
         let found = control.system_identifier;
         let manifest = self.summary.system_identifier?;
-        (manifest != found).then_some(Problem::OtherCluster { manifest, found })
+        (manifest != found).then_some(Problem::OtherCluster { file, manifest, found })
     }
 
     fn check_label(&self, place: &Place, bytes: &[u8]) -> Result<(), BackupLabelFault> {

@@ -76,6 +76,11 @@ impl ContentsCheck {
         self.size
     }
 
+    /// Says whether checking takes longer than copying.
+    pub(super) fn is_slow(&self) -> bool {
+        !matches!(self.expected, None | Some((Digester::None | Digester::Crc32c(_), _)))
+    }
+
     /// Returns how many bytes are still wanted. If the contents end by themselves, that is one too many, by which it
     /// shows that there is more; but not where something else lies behind them.
     pub(super) fn wanted(&self, is_followed: bool) -> u64 {

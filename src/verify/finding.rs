@@ -60,9 +60,16 @@ pub enum Problem {
     /// The archive is torn, damaged, or none.
     Archive(String),
     /// The control file is damaged.
-    ControlFile(ControlFileFault),
+    ControlFile {
+        /// The file's path, with the backup's directory in plain format.
+        file: String,
+        /// What is wrong.
+        fault: ControlFileFault,
+    },
     /// The control file is another cluster's.
     OtherCluster {
+        /// The control file's path, with the backup's directory in plain format.
+        file: String,
         /// The identifier in the manifest.
         manifest: u64,
         /// The identifier in the control file.
@@ -139,15 +146,17 @@ impl fmt::Display for Finding {
                 write!(f, "checksum mismatch for file \"{path}\" in archive \"{archive}\"")
             }
             (Problem::Archive(reason), _) => write!(f, "archive \"{path}\": {reason}"),
-            (Problem::ControlFile(fault), None) => write!(f, "{path}: {fault}"),
-            (Problem::ControlFile(fault), Some(archive)) => write!(f, "{archive}: {path}: {fault}"),
-            (Problem::OtherCluster { manifest, found }, _) => {
-                if let Some(archive) = &self.archive {
+            (Problem::ControlFile { file, fault }, None) => write!(f, "{file}: {fault}"),
+            (Problem::ControlFile { file, fault }, Some(archive)) => {
+                write!(f, "{archive}: {file}: {fault}")
+            }
+            (Problem::OtherCluster { file, manifest, found }, archive) => {
+                if let Some(archive) = archive {
                     write!(f, "{archive}: ")?;
                 }
                 write!(
                     f,
-                    "{path}: manifest system identifier is {manifest}, but control file has {found}"
+                    "{file}: manifest system identifier is {manifest}, but control file has {found}"
                 )
             }
             (Problem::BackupLabel(reason), _) => write!(f, "file \"{path}\": {reason}"),

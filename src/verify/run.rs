@@ -42,7 +42,7 @@ pub fn verify(config: &VerifyConfig, progress: &VerifyProgress) -> Result<Verdic
     let verification = Verification {
         listing,
         rules: rules(config, &summary),
-        cluster: ClusterCheck::new(summary.clone(), config.pages),
+        cluster: ClusterCheck::new(summary.clone(), config.pages, config.directory.clone()),
         findings: Findings::new(config.on_finding),
         progress,
     };

@@ -1,4 +1,4 @@
-//! Compressed archives: one thread decompresses, another one checks the contents.
+//! Compressed archives: one thread decompresses, another one computes the checksums that take long.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -104,7 +104,16 @@ struct Members<'a> {
 struct Present {
     /// A part that is looked at as a whole.
     part: Option<(Part, Place, Vec<u8>)>,
-    is_checked: bool,
+    checking: Checking,
+}
+
+/// Who checks the contents of a member.
+enum Checking {
+    Nobody,
+    /// This thread, which has the bytes in its cache.
+    Here(Box<(Place, ContentsCheck)>),
+    /// The other thread, because that takes about as long as to decompress them.
+    Elsewhere,
 }
 
 impl Members<'_> {
@@ -126,9 +135,16 @@ impl MemberSink for Members<'_> {
         let Some(listed) = verification.meet(&place, member.size) else { return Ok(()) };
         let part = verification.cluster.part(&place.path);
         let part = part.map(|part| (part, place.clone(), Vec::new()));
-        let check = ContentsCheck::begin(&place.path, listed, verification.rules);
-        self.state = Some(Present { part, is_checked: check.is_some() });
-        check.map_or(Ok(()), |check| self.hand_over(Piece::Begin(Box::new((place, check)))))
+        let checking = match ContentsCheck::begin(&place.path, listed, verification.rules) {
+            None => Checking::Nobody,
+            Some(check) if check.is_slow() => {
+                self.hand_over(Piece::Begin(Box::new((place, check))))?;
+                Checking::Elsewhere
+            }
+            Some(check) => Checking::Here(Box::new((place, check))),
+        };
+        self.state = Some(Present { part, checking });
+        Ok(())
     }
 
     fn contents(&mut self, bytes: Bytes) -> Result<(), Unwanted> {
@@ -138,7 +154,14 @@ impl MemberSink for Members<'_> {
             let size = bytes.len().min(usize::try_from(room).unwrap_or(0));
             collected.extend_from_slice(bytes.get(..size).unwrap_or_default());
         }
-        if present.is_checked { self.hand_over(Piece::Contents(bytes)) } else { Ok(()) }
+        match &mut present.checking {
+            Checking::Nobody => Ok(()),
+            Checking::Here(checked) => {
+                checked.1.handle(&bytes);
+                Ok(())
+            }
+            Checking::Elsewhere => self.hand_over(Piece::Contents(bytes)),
+        }
     }
 
     fn end(&mut self) -> Result<(), Unwanted> {
@@ -146,7 +169,15 @@ impl MemberSink for Members<'_> {
         if let Some((part, place, bytes)) = present.part {
             self.verification.check_part(part, &place, &bytes);
         }
-        if present.is_checked { self.hand_over(Piece::End) } else { Ok(()) }
+        match present.checking {
+            Checking::Nobody => Ok(()),
+            Checking::Here(checked) => {
+                let (place, check) = *checked;
+                check.finish(&place, self.verification);
+                Ok(())
+            }
+            Checking::Elsewhere => self.hand_over(Piece::End),
+        }
     }
 }
 

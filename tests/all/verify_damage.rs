@@ -347,7 +347,7 @@ const CONTROL_FILES: &[Damage] = &[
         |backup| flip(backup.join("global/pg_control"), 3),
         &[
             "checksum mismatch for file \"global/pg_control\"",
-            "global/pg_control: CRC is incorrect",
+            "backup/global/pg_control: CRC is incorrect",
         ],
     )
     .original(&["backup/global/pg_control: CRC is incorrect"]),
@@ -355,14 +355,13 @@ const CONTROL_FILES: &[Damage] = &[
     Damage::of(
         "another cluster's",
         |backup| edit(backup.join("global/pg_control"), |bytes| forge_identifier(bytes)),
-        &["global/pg_control: manifest system identifier is {identifier}, but control file has 1"],
-    )
-    .original(&["backup/global/pg_control: manifest system identifier is {identifier}, but control file has 1"]),
+        &["backup/global/pg_control: manifest system identifier is {identifier}, but control file has 1"],
+    ),
     Damage::of(
         "manifest is another cluster's",
         |backup| forge_manifest(backup, "", &identifier(backup), "1"),
         &[
-            "global/pg_control: manifest system identifier is 1, but control file has {identifier}",
+            "backup/global/pg_control: manifest system identifier is 1, but control file has {identifier}",
             "file \"00000001{segment}\": invalid WAL at {wal}00: WAL file is from different database system: WAL file database system identifier is {identifier}, expected 1",
             "WAL parsing failed for timeline 1",
         ],
