@@ -15,7 +15,7 @@ use bytes::{Bytes, BytesMut};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use pgsiphon::archive::codec::Decoder;
 use pgsiphon::archive::{Member, MemberSink, NewMember, TarParser, padding};
-use pgsiphon::page::{PageReader, PageRules, RelationFile};
+use pgsiphon::page::{PageChecksums, PageReader, PageRules, RelationFile};
 use pgsiphon::pg::{ChecksumAlgorithm, Compression, Digester, Lsn, TimelineId, WalSegmentSize};
 use pgsiphon::protocol::{Message, poll_frame};
 use pgsiphon::storage::{TarFile, TarOutput};
@@ -255,7 +255,7 @@ fn wal_records(criterion: &mut Criterion) {
 
 fn pages(criterion: &mut Criterion) {
     let relation = RelationFile::of_path(b"base/5/16384").expect("a relation's name");
-    let rules = PageRules { started_at: Lsn::new(u64::MAX), has_checksums: true };
+    let rules = PageRules { started_at: Lsn::new(u64::MAX), checksums: PageChecksums::Present };
     // Their checksums are wrong, which costs nothing more.
     let pages = rows().split_off(CONTENTS_SIZE - READ_SIZE);
     let mut group = criterion.benchmark_group("pages");

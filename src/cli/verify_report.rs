@@ -161,6 +161,9 @@ fn kind_and_data(problem: &Problem) -> (&'static str, Value) {
                 "found_system_identifier": found.to_string(),
             }),
         ),
+        Problem::OtherPages { page_size, segment_pages } => {
+            ("other_pages", json!({ "page_bytes": page_size, "segment_pages": segment_pages }))
+        }
         Problem::BackupLabel(reason) => ("backup_label", json!({ "reason": reason })),
         Problem::Pages { first, last, lsn, fault } => {
             let (lsn, reason) = (lsn.to_string(), fault.to_string());

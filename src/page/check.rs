@@ -1,7 +1,7 @@
 //! Checking one page.
 
 use super::checksum::page_checksum;
-use super::{PAGE_SIZE, PageFault, PageRules};
+use super::{PAGE_SIZE, PageChecksums, PageFault, PageRules};
 use crate::pg::Lsn;
 
 /// The flags that a page may have (`PD_VALID_FLAG_BITS`).
@@ -79,8 +79,12 @@ pub(super) fn check(
     let fault = if header.upper == 0 {
         (*page != [0; PAGE_SIZE]).then_some(PageFault::NewNotZero)
     } else {
-        let wrong_sum = if rules.has_checksums { sum_fault(page, header, block) } else { None };
-        wrong_sum.or_else(|| header.fault())
+        let sum_fault = || sum_fault(page, header, block);
+        match rules.checksums {
+            PageChecksums::Present => sum_fault().or_else(|| header.fault()),
+            PageChecksums::Absent => header.fault(),
+            PageChecksums::Unknown => header.fault().or_else(sum_fault),
+        }
     };
     fault.map(|fault| (header.lsn, fault))
 }

@@ -11,7 +11,7 @@ mod reader;
 mod relation;
 
 pub use fault::PageFault;
-pub use reader::{PageReader, PageRules};
+pub use reader::{PageChecksums, PageReader, PageRules};
 pub use relation::RelationFile;
 
 /// The size of a page in bytes, as all packaged servers have it (`BLCKSZ`).

@@ -12,8 +12,20 @@ use crate::pg::Lsn;
 pub struct PageRules {
     /// Where the backup began: pages with this position or a later one are left to replay.
     pub started_at: Lsn,
-    /// Whether the cluster has page checksums; without them, only the headers are checked.
-    pub has_checksums: bool,
+    /// Whether the pages have checksums.
+    pub checksums: PageChecksums,
+}
+
+/// Whether pages have checksums.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PageChecksums {
+    /// They have.
+    Present,
+    /// They have not: only the headers are checked.
+    Absent,
+    /// Whether the checksum's fault is one will show later. So a fault of the header, which is one in any case, is told
+    /// instead if there is one too.
+    Unknown,
 }
 
 /// Checks the pages of one file; takes its bytes in pieces of any size, and copies only pages that lie in several.

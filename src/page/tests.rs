@@ -9,9 +9,10 @@ use crate::pg::Lsn;
 /// The position of [`known_page`].
 const LSN: Lsn = Lsn::new(0x170_FE08);
 
-const CHECKED: PageRules = PageRules { started_at: Lsn::new(u64::MAX), has_checksums: true };
+const CHECKED: PageRules =
+    PageRules { started_at: Lsn::new(u64::MAX), checksums: PageChecksums::Present };
 
-const HEADERS_ONLY: PageRules = PageRules { has_checksums: false, ..CHECKED };
+const HEADERS_ONLY: PageRules = PageRules { checksums: PageChecksums::Absent, ..CHECKED };
 
 type Page = [u8; PAGE_SIZE];
 

@@ -89,8 +89,17 @@ impl ClusterCheck {
             Err(fault) => return Some(Problem::ControlFile { file, fault }),
         };
         let found = control.system_identifier;
-        let manifest = self.summary.system_identifier?;
-        (manifest != found).then_some(Problem::OtherCluster { file, manifest, found })
+        match self.summary.system_identifier {
+            Some(manifest) if manifest != found => {
+                Some(Problem::OtherCluster { file, manifest, found })
+            }
+            _ if self.pages == Pages::Checked && !has_ordinary_pages(&control) => {
+                let ControlFile { block_size: page_size, segment_blocks: segment_pages, .. } =
+                    control;
+                Some(Problem::OtherPages { page_size, segment_pages })
+            }
+            _ => None,
+        }
     }
 
     fn check_label(&self, place: &Place, bytes: &[u8]) -> Result<(), BackupLabelFault> {
@@ -115,9 +124,11 @@ impl ClusterCheck {
     /// in an archive.
     pub(super) fn counts(&self, fault: &PageFault) -> Option<bool> {
         let control = self.control_file.get()?;
-        let is_read_right = usize::try_from(control.block_size) == Ok(PAGE_SIZE)
-            && control.segment_blocks == SEGMENT_BLOCKS;
         let is_checksum = matches!(fault, PageFault::Checksum { .. });
-        Some(is_read_right && (control.data_checksum_version != 0 || !is_checksum))
+        Some(has_ordinary_pages(control) && (control.data_checksum_version != 0 || !is_checksum))
     }
+}
+
+fn has_ordinary_pages(control: &ControlFile) -> bool {
+    usize::try_from(control.block_size) == Ok(PAGE_SIZE) && control.segment_blocks == SEGMENT_BLOCKS
 }

@@ -75,6 +75,13 @@ pub enum Problem {
         /// The identifier in the control file.
         found: u64,
     },
+    /// The cluster has pages or segments of another size than the ordinary one, so that pages were not checked.
+    OtherPages {
+        /// The size of a page in bytes.
+        page_size: u32,
+        /// The number of pages of a relation's segment.
+        segment_pages: u32,
+    },
     /// The backup label is damaged, or does not fit the manifest.
     BackupLabel(String),
     /// Pages are damaged.
@@ -159,6 +166,10 @@ impl fmt::Display for Finding {
                     "{file}: manifest system identifier is {manifest}, but control file has {found}"
                 )
             }
+            (Problem::OtherPages { page_size, segment_pages }, _) => write!(
+                f,
+                "file \"{path}\": pages of {page_size} bytes in segments of {segment_pages} cannot be checked"
+            ),
             (Problem::BackupLabel(reason), _) => write!(f, "file \"{path}\": {reason}"),
             (Problem::Pages { first, last, lsn, fault }, _) => {
                 write!(f, "file \"{path}\", block {first}, LSN {lsn}: {fault}")?;

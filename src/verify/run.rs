@@ -16,7 +16,7 @@ use super::{
     plain,
 };
 use crate::manifest::{ManifestError, ManifestSummary};
-use crate::page::PageRules;
+use crate::page::{PageChecksums, PageRules};
 use crate::pg::Lsn;
 use crate::storage::StorageError;
 
@@ -80,7 +80,7 @@ fn rules(config: &VerifyConfig, summary: &ManifestSummary) -> ContentsRules {
         is_compared: config.contents == Contents::Compared,
         // Whether there are checksums shows when the control file comes, which is last in an archive.
         pages: (config.pages == Pages::Checked)
-            .then_some(PageRules { started_at, has_checksums: true }),
+            .then_some(PageRules { started_at, checksums: PageChecksums::Unknown }),
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use pgsiphon::control::BackupLabel;
-use pgsiphon::page::{PAGE_SIZE, PageFault, PageReader, PageRules, RelationFile};
+use pgsiphon::page::{PAGE_SIZE, PageChecksums, PageFault, PageReader, PageRules, RelationFile};
 use pgsiphon::pg::Lsn;
 
 use crate::support::client::Client;
@@ -24,7 +24,8 @@ on_servers!(pages_of_a_backup_under_load_are_sound_but_for_those_left_to_replay:
 on_servers!(pages_of_an_incremental_backup_are_sound: pg17 pg18);
 on_servers!(pages_without_checksums_have_sound_headers: pg18);
 
-const ALL: PageRules = PageRules { started_at: Lsn::new(u64::MAX), has_checksums: true };
+const ALL: PageRules =
+    PageRules { started_at: Lsn::new(u64::MAX), checksums: PageChecksums::Present };
 
 /// No multiple or divisor of a page.
 const PIECE_SIZE: usize = 100_003;
@@ -211,7 +212,8 @@ fn pages_of_a_backup_under_load_are_sound_but_for_those_left_to_replay(installat
     let client = Client::original().to(&server).args(["-N", "-c", "fast", "-r", "20M"]);
     client.into_directory(&backup).run().succeeded();
     drop(load);
-    let rules = PageRules { started_at: label(&backup).start_lsn, has_checksums: true };
+    let rules =
+        PageRules { started_at: label(&backup).start_lsn, checksums: PageChecksums::Present };
     Relation::all(&backup).iter().for_each(|relation| relation.assert_sound(rules));
 }
 
@@ -250,7 +252,7 @@ fn pages_of_an_incremental_backup_are_sound(installation: Installation) {
 fn pages_without_checksums_have_sound_headers(installation: Installation) {
     let mut server = Server::builder(installation).initdb(&["--no-data-checksums"]).start();
     let relations = Relation::all(stopped(&mut server));
-    let headers_only = PageRules { has_checksums: false, ..ALL };
+    let headers_only = PageRules { checksums: PageChecksums::Absent, ..ALL };
     relations.iter().for_each(|relation| relation.assert_sound(headers_only));
     assert!(relations.iter().any(|relation| !relation.faults(ALL).is_empty()));
 }

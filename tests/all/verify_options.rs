@@ -5,12 +5,16 @@ use std::path::Path;
 
 use pgsiphon::pg::CompressionFormat;
 
+use crate::support::client::Client;
 use crate::support::damage::{BackupFormat, Said, Sample, flip, last_segment, truncate};
 use crate::support::installation::Installation;
+use crate::support::scratch::Scratch;
+use crate::support::server::Server;
 
 on_servers!(options_do_what_they_do_in_the_original: pg18);
 on_servers!(the_first_finding_ends_it_where_that_is_asked_for: pg18);
 on_servers!(tar_format_is_read_with_its_wal: pg18);
+on_servers!(pages_need_no_checksums_to_be_sound: pg18);
 
 /// What is done to a backup in plain format, the arguments, and what both programs find then.
 type Case = (fn(&Path), &'static [&'static str], &'static [&'static str]);
@@ -118,4 +122,22 @@ fn tar_format_is_read_with_its_wal(installation: Installation) {
         assert_eq!(specimen.ours(&["-n"]), sound);
         assert_eq!(specimen.ours(&[]).code, Some(1));
     }
+}
+
+fn pages_need_no_checksums_to_be_sound(installation: Installation) {
+    let server = Server::builder(installation).initdb(&["--no-data-checksums"]).start();
+    let scratch = Scratch::new();
+    // In the last one, the control file comes behind the pages.
+    for (name, format) in [("plain", "-Fp"), ("tar", "-Ft"), ("compressed", "-Ft -z")] {
+        let backup = scratch.join(name);
+        let client = Client::original().to(&server).arg("-N").args(format.split(' '));
+        client.into_directory(&backup).run().succeeded();
+        let verified = Client::verifybackup().args(["--pages", "-e"]).arg(&backup).run();
+        verified.succeeded();
+    }
+    // The page says where its special space begins.
+    flip(scratch.join("plain/global/1262"), 17);
+    let verified = Client::verifybackup().args(["--pages", "-s"]).arg(scratch.join("plain")).run();
+    assert_eq!(verified.status.code(), Some(1));
+    assert!(verified.stderr.contains("file \"global/1262\", block 0, "), "{}", verified.stderr);
 }
