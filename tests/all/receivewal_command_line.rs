@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 
+use crate::support::agreement::agree;
 use crate::support::client::{Client, Finished};
 use crate::support::installation::Installation;
 use crate::support::scratch::Scratch;
@@ -18,27 +19,6 @@ on_servers!(a_first_connection_that_fails_ends_both: pg13 pg18);
 fn both(prepare: impl Fn(Client) -> Client) -> [Finished; 2] {
     [Client::receivewal_original(), Client::receivewal_drop_in()]
         .map(|client| prepare(client).run())
-}
-
-/// Makes sure that both said the same and ended the same way; returns what they said.
-#[track_caller]
-fn agree([original, ours]: [Finished; 2], what: &str) -> String {
-    let said = without_path(&original.stderr);
-    assert_eq!(without_path(&ours.stderr), said, "{what}");
-    assert_eq!(ours.stdout, original.stdout, "{what}");
-    assert_eq!(ours.status, original.status, "{what}");
-    said
-}
-
-/// Takes the directory of the program away, with which `getopt` begins its lines.
-fn without_path(stderr: &str) -> String {
-    let name = |line: &str| match line.split_once(": ") {
-        Some((program, text)) if program.ends_with("/pg_receivewal") => {
-            format!("pg_receivewal: {text}\n")
-        }
-        _ => format!("{line}\n"),
-    };
-    stderr.lines().map(name).collect()
 }
 
 /// Command lines that end before a connection is made. In the directory where they run there is a

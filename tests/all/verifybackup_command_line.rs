@@ -6,6 +6,7 @@ use std::os::unix::fs::symlink;
 
 use serde_json::{Value, json};
 
+use crate::support::agreement::agree_in_any_order as agree;
 use crate::support::client::{Client, Finished};
 use crate::support::damage::{BackupFormat, Sample};
 use crate::support::installation::Installation;
@@ -21,30 +22,6 @@ on_servers!(json_reports_a_verification: pg13 pg18);
 fn both(prepare: impl Fn(Client) -> Client) -> [Finished; 2] {
     [Client::verifybackup_original(), Client::verifybackup_drop_in()]
         .map(|client| prepare(client).run())
-}
-
-/// Makes sure that both said the same and ended the same way; returns what they said.
-#[track_caller]
-fn agree([original, ours]: [Finished; 2], what: &str) -> String {
-    let said = without_path(&original.stderr);
-    assert_eq!(without_path(&ours.stderr), said, "{what}");
-    assert_eq!(ours.stdout, original.stdout, "{what}");
-    assert_eq!(ours.status, original.status, "{what}");
-    said
-}
-
-/// Takes the directory of the program away, with which `getopt` begins its lines, and sorts them: the original
-/// lists findings in the order of its hash table.
-fn without_path(stderr: &str) -> String {
-    let name = |line: &str| match line.split_once(": ") {
-        Some((program, text)) if program.ends_with("/pg_verifybackup") => {
-            format!("pg_verifybackup: {text}\n")
-        }
-        _ => format!("{line}\n"),
-    };
-    let mut lines: Vec<_> = stderr.lines().map(name).collect();
-    lines.sort();
-    lines.concat()
 }
 
 /// Command lines that end before a backup is looked at. In the directory where they run there is a

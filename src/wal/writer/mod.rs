@@ -38,8 +38,8 @@ use progress::{Acknowledger, Heartbeat};
 use turns::Turns;
 
 /// Received bytes that wait for the writer at most. Enough for what a fast server sends during a slow sync
-/// (100 ms at 100 MB/s), and well within the memory limit.
-const INBOX_BYTES_MAX: usize = 12 << 20;
+/// (100 ms at 80 MB/s), and well within the memory limit.
+const INBOX_BYTES_MAX: usize = 8 << 20;
 
 /// What is written on the thread that received it, at most: so little that nothing is gained beside the receipt of
 /// the next bytes, and a hand-over would cost more.
@@ -161,6 +161,9 @@ impl WalWriter {
         let (sender, receiver) = inbox(INBOX_BYTES_MAX);
         let (acknowledger, progress) = Acknowledger::new(config.start);
         let heartbeat = acknowledger.heartbeat().clone();
+        // To compress takes long, and a compressor's memory is not to be taken by two threads in turn, each of which
+        // keeps what it once had.
+        let in_place = in_place.filter(|_| config.compression.is_none());
         let writer = LogWriter::new(config, acknowledger, on_record)?;
         let turns = Arc::new(Turns::new(receiver, writer));
         let shared = Arc::clone(&turns);

@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod acknowledged;
+pub mod agreement;
 pub mod authority;
 pub mod client;
 pub mod damage;
