@@ -49,14 +49,6 @@ pub enum ControlFileFault {
     /// No cluster has such WAL segments; their size in bytes.
     #[error("invalid WAL segment size in control file ({0} bytes)")]
     WalSegmentSize(u32),
-    /// The file is another cluster's.
-    #[error("manifest system identifier is {manifest}, but control file has {control_file}")]
-    SystemIdentifier {
-        /// The identifier in the manifest.
-        manifest: u64,
-        /// That in the control file.
-        control_file: u64,
-    },
 }
 
 /// Where the fields are that do not move from version to version (`ControlFileData`, with the last checkpoint
@@ -241,8 +233,5 @@ mod tests {
         for (file, text) in table {
             assert_eq!(fault(&file), text);
         }
-        let other = ControlFileFault::SystemIdentifier { manifest: 1, control_file: 2 };
-        let text = "manifest system identifier is 1, but control file has 2";
-        assert_eq!(other.to_string(), text);
     }
 }
