@@ -3,6 +3,7 @@
 
 mod args;
 mod basebackup;
+mod bench;
 mod concealed;
 mod connect;
 mod messages;
@@ -24,13 +25,13 @@ use std::process::ExitCode;
 use crate::pg::OsError;
 
 pub use args::{
-    BasebackupRequest, Conflict, ConnectionArgs, ConnectionString, OptionsError, Outcome,
-    PasswordPrompt, ReceivewalAction, ReceivewalRequest, ReportForm, ShowProgress, SyntaxError,
-    UsageError, ValueError, Verbosity, VerifybackupRequest, interpret,
+    BasebackupRequest, BenchRequest, Confirmation, Conflict, ConnectionArgs, ConnectionString,
+    OptionsError, Outcome, PasswordPrompt, ReceivewalAction, ReceivewalRequest, ReportForm,
+    ShowProgress, SyntaxError, UsageError, ValueError, Verbosity, VerifybackupRequest, interpret,
 };
 pub use messages::{Colors, Messages};
 pub use password::prompt as prompt_password;
-pub use program::{Program, Role, Tool};
+pub use program::{Job, Program, Role, Tool};
 pub use progress::{
     ProgressBars, ProgressDisplay, ProgressLine, ProgressObjects, Screen, Share, VerifyDisplay,
     VerifyLine,
@@ -59,6 +60,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             receivewal::run(&program, &request)
         }
         Ok(Outcome::Verifybackup(request)) => verifybackup::run(&program, &request),
+        Ok(Outcome::Bench(request)) => {
+            if let Some(typed) = &request.server {
+                concealed::conceal(program.invoked_as(), &arguments, typed.reveal());
+            }
+            bench::run(&program, &request)
+        }
         Err(error) => {
             refuse(&program, &error, &mut Messages::to_stderr(program.name()));
             ExitCode::FAILURE

@@ -46,10 +46,37 @@ impl Tool {
     pub fn replacing(original: &str) -> Option<Self> {
         Tool::ALL.into_iter().find(|tool| tool.original() == original)
     }
+}
 
-    /// Finds the tool of a command.
+/// A command of ours that has options.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Job {
+    /// What a program of PostgreSQL does, too.
+    Tool(Tool),
+    /// Comparing this program with those.
+    Bench,
+}
+
+impl Job {
+    /// All of them, in the order in which they are listed.
+    pub const ALL: [Job; 4] = [
+        Job::Tool(Tool::Basebackup),
+        Job::Tool(Tool::Receivewal),
+        Job::Tool(Tool::Verifybackup),
+        Job::Bench,
+    ];
+
+    /// Returns the name of the command.
+    pub const fn command(self) -> &'static str {
+        match self {
+            Job::Tool(tool) => tool.command(),
+            Job::Bench => "bench",
+        }
+    }
+
+    /// Finds the job of a command.
     pub fn commanded(command: &str) -> Option<Self> {
-        Tool::ALL.into_iter().find(|tool| tool.command() == command)
+        Job::ALL.into_iter().find(|job| job.command() == command)
     }
 }
 
@@ -93,11 +120,11 @@ impl Program {
         &self.invoked_as
     }
 
-    /// Returns what the user types to run a tool, as usage and hints show it.
-    pub fn command_line(&self, tool: Tool) -> String {
+    /// Returns what the user types to have a job done, as usage and hints show it.
+    pub fn command_line(&self, job: Job) -> String {
         match self.role {
             Role::DropIn(_) => self.name.clone(),
-            Role::Native => format!("{} {}", self.name, tool.command()),
+            Role::Native => format!("{} {}", self.name, job.command()),
         }
     }
 

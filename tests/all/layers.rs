@@ -4,11 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules and their layers, as in the map.
-const LAYERS: [(&str, u32); 15] = [
+const LAYERS: [(&str, u32); 16] = [
     ("cli", 5),
     ("backup", 4),
     ("receive", 4),
     ("verify", 4),
+    ("bench", 4),
     ("wal", 3),
     ("net", 2),
     ("storage", 2),

@@ -12,6 +12,7 @@ mod support;
 
 mod auth;
 mod backups;
+mod bench;
 mod checks;
 mod codecs;
 mod command_line;

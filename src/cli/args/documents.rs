@@ -13,7 +13,7 @@ use super::COMMANDS;
 use super::error::UsageError;
 use super::getopt::shown;
 use super::typed;
-use crate::cli::program::{OWN_NAME, Program, Tool};
+use crate::cli::program::{Job, OWN_NAME, Program, Tool};
 
 /// What the environment decides about the connection, as in libpq.
 const CONNECTION_ENVIRONMENT: [(&str, &str); 6] = [
@@ -56,7 +56,7 @@ const MESSAGE_ENVIRONMENT: [(&str, &str); 2] = [
 ];
 
 /// The commands of `pgsiphon` with all that they take.
-const COMMANDS_IN_FULL: [(&str, &str); 5] = [
+const COMMANDS_IN_FULL: [(&str, &str); 6] = [
     (
         "basebackup [OPTION]...",
         "Takes a base backup of a running server, see pgsiphon-basebackup(1).",
@@ -70,6 +70,10 @@ const COMMANDS_IN_FULL: [(&str, &str); 5] = [
         "Verifies a stored backup against its manifest, see pgsiphon-verifybackup(1).",
     ),
     (
+        "bench [OPTION]... -D DIRECTORY [PART]...",
+        "Compares this program with PostgreSQL's, side by side, see pgsiphon-bench(1).",
+    ),
+    (
         "completions bash|elvish|fish|powershell|zsh [PROGRAM]",
         "Prints what makes a shell complete the options of pgsiphon (default), pg_basebackup, \
          pg_receivewal or pg_verifybackup.",
@@ -77,7 +81,7 @@ const COMMANDS_IN_FULL: [(&str, &str); 5] = [
     (
         "man [PAGE]",
         "Prints a manual page: pgsiphon (default), pgsiphon-basebackup, pgsiphon-receivewal, \
-         pgsiphon-verifybackup, pg_basebackup, pg_receivewal or pg_verifybackup.",
+         pgsiphon-verifybackup, pgsiphon-bench, pg_basebackup, pg_receivewal or pg_verifybackup.",
     ),
 ];
 
@@ -90,7 +94,7 @@ enum Subject {
     /// `pgsiphon` with its commands.
     Own,
     /// A command of `pgsiphon`.
-    Command(Tool),
+    Command(Job),
     /// A tool under the name of its original.
     DropIn(Tool),
 }
@@ -135,7 +139,7 @@ pub(super) fn manual_page(arguments: &[OsString]) -> Result<String, UsageError> 
 impl Subject {
     /// Lists what has a manual page.
     fn all() -> impl Iterator<Item = Self> {
-        let commands = Tool::ALL.into_iter().map(Subject::Command);
+        let commands = Job::ALL.into_iter().map(Subject::Command);
         let originals = Tool::ALL.into_iter().map(Subject::DropIn);
         iter::once(Subject::Own).chain(commands).chain(originals)
     }
@@ -149,9 +153,10 @@ impl Subject {
     const fn name(self) -> &'static str {
         match self {
             Subject::Own => OWN_NAME,
-            Subject::Command(Tool::Basebackup) => "pgsiphon-basebackup",
-            Subject::Command(Tool::Receivewal) => "pgsiphon-receivewal",
-            Subject::Command(Tool::Verifybackup) => "pgsiphon-verifybackup",
+            Subject::Command(Job::Tool(Tool::Basebackup)) => "pgsiphon-basebackup",
+            Subject::Command(Job::Tool(Tool::Receivewal)) => "pgsiphon-receivewal",
+            Subject::Command(Job::Tool(Tool::Verifybackup)) => "pgsiphon-verifybackup",
+            Subject::Command(Job::Bench) => "pgsiphon-bench",
             Subject::DropIn(tool) => tool.original(),
         }
     }
@@ -159,10 +164,10 @@ impl Subject {
     /// Describes a program or command as a user sees it.
     fn described(self) -> Command {
         match self {
-            Subject::DropIn(tool) => shown_options(tool, tool.original()).name(self.name()),
-            Subject::Command(tool) => shown_options(tool, OWN_NAME)
+            Subject::DropIn(tool) => shown_options(Job::Tool(tool), tool.original()).name(self.name()),
+            Subject::Command(job) => shown_options(job, OWN_NAME)
                 .name(self.name())
-                .bin_name(format!("{OWN_NAME} {}", tool.command())),
+                .bin_name(format!("{OWN_NAME} {}", job.command())),
             Subject::Own => bare(OWN_NAME)
                 .about("Streams physical backups and write-ahead log out of PostgreSQL servers, and verifies them.")
                 .override_usage(format!("{OWN_NAME} COMMAND [OPTION]..."))
@@ -199,11 +204,10 @@ impl Subject {
     /// Lists the variables that matter.
     fn environment(self) -> Vec<(&'static str, &'static str)> {
         match self {
-            Subject::Command(Tool::Verifybackup) | Subject::DropIn(Tool::Verifybackup) => {
-                MESSAGE_ENVIRONMENT.to_vec()
-            }
+            Subject::Command(Job::Tool(Tool::Verifybackup))
+            | Subject::DropIn(Tool::Verifybackup) => MESSAGE_ENVIRONMENT.to_vec(),
             Subject::Own
-            | Subject::Command(Tool::Basebackup | Tool::Receivewal)
+            | Subject::Command(Job::Bench | Job::Tool(Tool::Basebackup | Tool::Receivewal))
             | Subject::DropIn(Tool::Basebackup | Tool::Receivewal) => {
                 [&CONNECTION_ENVIRONMENT[..], &MESSAGE_ENVIRONMENT].concat()
             }
@@ -214,17 +218,21 @@ impl Subject {
     fn success(self) -> &'static str {
         match self {
             Subject::Own => "What the command says it does is done.",
-            Subject::Command(Tool::Basebackup) | Subject::DropIn(Tool::Basebackup) => {
+            Subject::Command(Job::Tool(Tool::Basebackup)) | Subject::DropIn(Tool::Basebackup) => {
                 "The backup is complete, compared with its manifest, and on stable storage, unless \
                  options waived that."
             }
-            Subject::Command(Tool::Receivewal) | Subject::DropIn(Tool::Receivewal) => {
+            Subject::Command(Job::Tool(Tool::Receivewal)) | Subject::DropIn(Tool::Receivewal) => {
                 "The end position was reached, or SIGINT or SIGTERM ended receiving, and all that was \
                  received is on stable storage, unless options waived that; or the slot was created or \
                  dropped."
             }
-            Subject::Command(Tool::Verifybackup) | Subject::DropIn(Tool::Verifybackup) => {
+            Subject::Command(Job::Tool(Tool::Verifybackup))
+            | Subject::DropIn(Tool::Verifybackup) => {
                 "All that was looked at is as the manifest says, and sound."
+            }
+            Subject::Command(Job::Bench) => {
+                "Everything was measured, and everything that was created for it is removed."
             }
         }
     }
@@ -241,8 +249,8 @@ fn own_command(name: &'static str) -> Command {
     let names = |subjects: &mut dyn Iterator<Item = Subject>| {
         PossibleValuesParser::new(subjects.map(Subject::name))
     };
-    match (name, Tool::commanded(name)) {
-        (_, Some(tool)) => shown_options(tool, OWN_NAME),
+    match (name, Job::commanded(name)) {
+        (_, Some(job)) => shown_options(job, OWN_NAME),
         ("completions", None) => bare(name)
             .arg(Arg::new("SHELL").value_parser(clap::value_parser!(Shell)))
             .arg(Arg::new("PROGRAM").value_parser(names(&mut Subject::programs()))),
@@ -250,11 +258,11 @@ fn own_command(name: &'static str) -> Command {
     }
 }
 
-/// Returns a tool's command with the options that are worth showing to who calls the program so.
-fn shown_options(tool: Tool, called: &str) -> Command {
-    let read = typed::command(tool, &Program::called(Some(OsStr::new(called))));
+/// Returns a command with the options that are worth showing to who calls the program so.
+fn shown_options(job: Job, called: &str) -> Command {
+    let read = typed::command(job, &Program::called(Some(OsStr::new(called))));
     let options = read.get_arguments().filter(|option| !option.is_hide_set()).cloned();
-    let command = bare(tool.command()).args(options).args(first_arguments());
+    let command = bare(job.command()).args(options).args(first_arguments());
     let usage = read.get_overridden_usage().map(ToString::to_string).unwrap_or_default();
     command.about(read.get_about().cloned().unwrap_or_default()).override_usage(usage)
 }

@@ -2,15 +2,15 @@
 
 use super::getopt::SyntaxError;
 use super::values::ValueError;
-use crate::cli::program::{Program, Tool};
+use crate::cli::program::{Job, Program};
 use crate::pg::CompressionError;
 
 /// A command line that is not carried out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UsageError {
-    /// The options of a tool are wrong.
+    /// The options of a command are wrong.
     #[error("{1}")]
-    Options(Tool, OptionsError),
+    Options(Job, OptionsError),
     /// The first argument of `pgsiphon` is no command.
     #[error("unrecognized command \"{0}\"")]
     UnknownCommand(String),
@@ -127,6 +127,10 @@ pub enum Conflict {
     NoTargetDirectory,
     #[error("no backup directory specified")]
     NoBackupDirectory,
+    #[error("no directory specified to work in")]
+    NoWorkDirectory,
+    #[error("part \"{0}\" cannot be measured on a given server")]
+    PartOfPrivateServer(&'static str),
     #[error("cannot specify both -P/--progress and -q/--quiet")]
     ProgressWithQuiet,
 }
@@ -148,9 +152,7 @@ impl UsageError {
     /// Returns the command whose `--help` the user is pointed at, if it would help.
     pub fn helpful_command(&self, program: &Program) -> Option<String> {
         match self {
-            UsageError::Options(tool, error) => {
-                error.has_hint().then(|| program.command_line(*tool))
-            }
+            UsageError::Options(job, error) => error.has_hint().then(|| program.command_line(*job)),
             UsageError::UnknownShell(_)
             | UsageError::UnknownProgram { .. }
             | UsageError::UnknownPage { .. } => None,

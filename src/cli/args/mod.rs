@@ -13,19 +13,20 @@ use std::ffi::{OsStr, OsString};
 pub use error::{Conflict, OptionsError, UsageError};
 pub use getopt::SyntaxError;
 pub use meant::{
-    BasebackupRequest, ConnectionArgs, PasswordPrompt, ReceivewalAction, ReceivewalRequest,
-    ReportForm, ShowProgress, Verbosity, VerifybackupRequest,
+    BasebackupRequest, BenchRequest, Confirmation, ConnectionArgs, PasswordPrompt,
+    ReceivewalAction, ReceivewalRequest, ReportForm, ShowProgress, Verbosity, VerifybackupRequest,
 };
 pub use values::{ConnectionString, ValueError};
 
-use super::program::{Program, Role, Tool};
+use super::program::{Job, Program, Role, Tool};
 use typed::Typed;
 
 /// The commands of `pgsiphon`.
-const COMMANDS: [(&str, &str); 5] = [
+const COMMANDS: [(&str, &str); 6] = [
     ("basebackup", "Take a base backup of a running server"),
     ("receivewal", "Receive the write-ahead log of a running server"),
     ("verifybackup", "Verify a stored backup against its manifest"),
+    ("bench", "Compare this program with PostgreSQL's, side by side"),
     ("completions", "Print what makes a shell complete the options"),
     ("man", "Print a manual page"),
 ];
@@ -41,6 +42,8 @@ pub enum Outcome {
     Receivewal(Box<ReceivewalRequest>),
     /// To verify a stored backup.
     Verifybackup(Box<VerifybackupRequest>),
+    /// To compare this program with the originals.
+    Bench(Box<BenchRequest>),
 }
 
 /// Returns what the arguments after `argv[0]` ask for.
@@ -50,7 +53,7 @@ pub enum Outcome {
 /// The first fault that the original would find, see [`UsageError`].
 pub fn interpret(program: &Program, arguments: &[OsString]) -> Result<Outcome, UsageError> {
     match program.role() {
-        Role::DropIn(tool) => run_tool(tool, program, arguments),
+        Role::DropIn(tool) => run_job(Job::Tool(tool), program, arguments),
         Role::Native => command(program, arguments),
     }
 }
@@ -65,23 +68,24 @@ fn command(program: &Program, arguments: &[OsString]) -> Result<Outcome, UsageEr
     match name.to_str() {
         Some("completions") => documents::completions(arguments).map(Outcome::Print),
         Some("man") => documents::manual_page(arguments).map(Outcome::Print),
-        name_of_tool => match name_of_tool.and_then(Tool::commanded) {
-            Some(tool) => run_tool(tool, program, arguments),
+        name_of_job => match name_of_job.and_then(Job::commanded) {
+            Some(job) => run_job(job, program, arguments),
             None => Err(UsageError::UnknownCommand(getopt::shown(name))),
         },
     }
 }
 
-fn run_tool(tool: Tool, program: &Program, options: &[OsString]) -> Result<Outcome, UsageError> {
-    if let Some(text) = first_argument(program, options, || typed::help(tool, program)) {
+fn run_job(job: Job, program: &Program, options: &[OsString]) -> Result<Outcome, UsageError> {
+    if let Some(text) = first_argument(program, options, || typed::help(job, program)) {
         return Ok(Outcome::Print(text));
     }
-    let outcome = match tool {
-        Tool::Basebackup => basebackup(program, options),
-        Tool::Receivewal => receivewal(program, options),
-        Tool::Verifybackup => verifybackup(program, options),
+    let outcome = match job {
+        Job::Tool(Tool::Basebackup) => basebackup(program, options),
+        Job::Tool(Tool::Receivewal) => receivewal(program, options),
+        Job::Tool(Tool::Verifybackup) => verifybackup(program, options),
+        Job::Bench => bench(program, options),
     };
-    outcome.map_err(|error| UsageError::Options(tool, error))
+    outcome.map_err(|error| UsageError::Options(job, error))
 }
 
 fn basebackup(program: &Program, options: &[OsString]) -> Result<Outcome, OptionsError> {
@@ -97,6 +101,11 @@ fn receivewal(program: &Program, options: &[OsString]) -> Result<Outcome, Option
 fn verifybackup(program: &Program, options: &[OsString]) -> Result<Outcome, OptionsError> {
     let request = VerifybackupRequest::from_typed(Typed::parse(program, options)?)?;
     Ok(Outcome::Verifybackup(Box::new(request)))
+}
+
+fn bench(program: &Program, options: &[OsString]) -> Result<Outcome, OptionsError> {
+    let request = BenchRequest::from_typed(Typed::parse(program, options)?)?;
+    Ok(Outcome::Bench(Box::new(request)))
 }
 
 /// Answers the options that are known only in the first place and win over whatever follows.
@@ -134,7 +143,8 @@ As the first argument:
 \"{name} COMMAND --help\" tells the options of a command. Called by the name
 pg_basebackup, pg_receivewal or pg_verifybackup, the program takes the options
 of that one. Completions are for pgsiphon and these three; the manual pages are
-theirs and pgsiphon-basebackup, pgsiphon-receivewal and pgsiphon-verifybackup.
+theirs and pgsiphon-basebackup, pgsiphon-receivewal, pgsiphon-verifybackup and
+pgsiphon-bench.
 "
     )
 }

@@ -25,6 +25,11 @@ impl Parameters {
         self.0.insert(keyword, value.into());
     }
 
+    /// Takes a parameter out.
+    pub fn take(&mut self, keyword: Keyword) -> Option<String> {
+        self.0.remove(&keyword)
+    }
+
     /// Sets a parameter that has no value yet, not even an empty one.
     pub(super) fn set_if_unset(&mut self, keyword: Keyword, value: &str) {
         self.0.entry(keyword).or_insert_with(|| value.to_owned());

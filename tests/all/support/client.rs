@@ -27,6 +27,7 @@ enum Tool {
     Basebackup,
     Receivewal,
     Verifybackup,
+    Bench,
 }
 
 impl Tool {
@@ -36,15 +37,17 @@ impl Tool {
             Tool::Basebackup => "basebackup",
             Tool::Receivewal => "receivewal",
             Tool::Verifybackup => "verifybackup",
+            Tool::Bench => "bench",
         }
     }
 
-    /// The original's name.
+    /// The original's name; ours, where there is none.
     fn original(self) -> &'static str {
         match self {
             Tool::Basebackup => "pg_basebackup",
             Tool::Receivewal => "pg_receivewal",
             Tool::Verifybackup => "pg_verifybackup",
+            Tool::Bench => "pgsiphon",
         }
     }
 }
@@ -104,6 +107,11 @@ impl Client {
         Client::installed(Tool::Verifybackup)
     }
 
+    /// Our program under its own name: `pgsiphon bench`.
+    pub fn bench() -> Self {
+        Client::own(Tool::Bench)
+    }
+
     /// Our program under another program's control, given with the arguments in front of it.
     pub fn under(program: &str, arguments: &[&str]) -> Self {
         Client::own(Tool::Basebackup).controlled_by(program, arguments)
@@ -152,7 +160,7 @@ impl Client {
         let client = client.args(["-U", "postgres", "-w"]);
         match client.tool {
             Tool::Basebackup => client.args(["-c", "fast"]),
-            Tool::Receivewal | Tool::Verifybackup => client,
+            Tool::Receivewal | Tool::Verifybackup | Tool::Bench => client,
         }
     }
 

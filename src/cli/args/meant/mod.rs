@@ -1,6 +1,7 @@
 //! Step two of the command line: what the options mean together.
 
 mod basebackup;
+mod bench;
 mod receivewal;
 mod verifybackup;
 
@@ -8,6 +9,7 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 pub use basebackup::{BasebackupRequest, ReportForm};
+pub use bench::{BenchRequest, Confirmation};
 pub use receivewal::{ReceivewalAction, ReceivewalRequest};
 pub use verifybackup::VerifybackupRequest;
 

@@ -1,6 +1,7 @@
 //! Command lines as tables: what is refused and in which words, what the accepted ones mean, and what is
 //! printed at once.
 
+mod bench;
 mod printed;
 mod receivewal;
 mod refused;

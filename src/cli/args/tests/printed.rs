@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use super::refused::HINT;
-use super::{OsStr, Outcome, Program, Tool, outcome, refusal, typed};
+use super::{Job, OsStr, Outcome, Program, Tool, outcome, refusal, typed};
 
 #[test]
 fn help_and_version_count_only_as_the_first_argument() {
@@ -52,7 +52,7 @@ const OPTIONS: [(Tool, &[&str], &[&str]); 3] = [
 #[test]
 fn help_names_every_option_of_the_name_it_is_called_by_in_80_columns() {
     for (tool, common, own) in OPTIONS {
-        let help = |argv0| typed::help(tool, &Program::called(Some(OsStr::new(argv0))));
+        let help = |argv0| typed::help(Job::Tool(tool), &Program::called(Some(OsStr::new(argv0))));
         let (drop_in, native) = (help(tool.original()), help("pgsiphon"));
         for option in common {
             assert!(drop_in.contains(option) && native.contains(option), "{option}:\n{drop_in}");
@@ -72,10 +72,31 @@ fn help_names_every_option_of_the_name_it_is_called_by_in_80_columns() {
 }
 
 #[test]
+fn the_benchmark_has_a_help_and_a_page_of_its_own() {
+    let help = printed(&["pgsiphon", "bench", "--help"]);
+    assert!(
+        help.contains("\nUsage: pgsiphon bench [OPTION]... -D DIRECTORY [PART]...\n"),
+        "{help}"
+    );
+    assert!(help.contains("Parts: base-backup, verify, small-files"), "{help}");
+    assert!(
+        help.lines().all(|line| line.chars().count() <= 80 && line == line.trim_end()),
+        "{help}"
+    );
+    let page = printed(&["pgsiphon", "man", "pgsiphon-bench"]);
+    assert!(page.contains("\\-\\-backlog") && page.contains("PGPASSFILE"), "{page}");
+    assert!(groff_complaints(&page).is_none_or(|complaints| complaints.is_empty()));
+}
+
+#[test]
 fn completions_offer_the_options_of_the_program_and_no_others() {
     let own_words = ["json", "direct-io", "on-hole", "no-time-index"];
     let table: [(&str, &[&str], &[&str]); 4] = [
-        ("pgsiphon", &["basebackup", "receivewal", "verifybackup", "man", "compress"], &[]),
+        (
+            "pgsiphon",
+            &["basebackup", "receivewal", "verifybackup", "bench", "man", "compress"],
+            &[],
+        ),
         ("pg_basebackup", &["compress", "sync-method", "help"], &["incremental", "endpos"]),
         ("pg_receivewal", &["compress", "endpos", "drop-slot", "help"], &["pgdata", "wal-method"]),
         ("pg_verifybackup", &["ignore", "skip-checksums", "help"], &["pgdata", "compress"]),

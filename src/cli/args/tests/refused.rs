@@ -208,7 +208,7 @@ fn compressions_that_make_no_sense_and_incremental_backups_are_refused_without_a
 fn the_native_name_has_commands_and_hints_at_itself() {
     let hint =
         |command: &str| format!("pgsiphon: hint: Try \"{command} --help\" for more information.\n");
-    let table: [(&[&str], String); 15] = [
+    let table: [(&[&str], String); 19] = [
         (&[], format!("pgsiphon: error: no command specified\n{}", hint("pgsiphon"))),
         (
             &["backup"],
@@ -248,6 +248,27 @@ fn the_native_name_has_commands_and_hints_at_itself() {
             &["verifybackup", "--json"],
             format!("pgsiphon: error: no backup directory specified\n{}", hint("pgsiphon verifybackup")),
         ),
+        (
+            &["bench"],
+            format!("pgsiphon: error: no directory specified to work in\n{}", hint("pgsiphon bench")),
+        ),
+        (
+            &["bench", "-D", "d", "restore"],
+            "pgsiphon: error: unrecognized part \"restore\", must be \"base-backup\", \"verify\", \
+             \"small-files\", \"empty-cluster\", \"catch-up\", or \"standby\"\n"
+                .into(),
+        ),
+        (
+            &["bench", "-D", "d", "-d", "host=x", "verify", "empty-cluster"],
+            format!(
+                "pgsiphon: error: part \"empty-cluster\" cannot be measured on a given server\n{}",
+                hint("pgsiphon bench")
+            ),
+        ),
+        (
+            &["bench", "--rounds=0"],
+            "pgsiphon: error: invalid value \"0\" for option --rounds, must be in range 1..1000\n".into(),
+        ),
         (&["completions"], format!("pgsiphon: error: no shell specified\n{}", hint("pgsiphon"))),
         (
             &["completions", "tcsh"],
@@ -265,7 +286,7 @@ fn the_native_name_has_commands_and_hints_at_itself() {
             &["man", "basebackup"],
             "pgsiphon: error: unrecognized manual page \"basebackup\", must be \"pgsiphon\", \
              \"pgsiphon-basebackup\", \"pgsiphon-receivewal\", \"pgsiphon-verifybackup\", \
-             \"pg_basebackup\", \"pg_receivewal\", or \"pg_verifybackup\"\n"
+             \"pgsiphon-bench\", \"pg_basebackup\", \"pg_receivewal\", or \"pg_verifybackup\"\n"
                 .into(),
         ),
         (

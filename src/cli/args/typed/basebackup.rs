@@ -11,7 +11,7 @@ use super::value::{checked, one_of};
 use super::{ConnectionOptions, DISPLAY, FirstArguments, OUTPUT, Options, WAL};
 use crate::backup::{Checkpoint, DirectIo, SyncMethod};
 use crate::cli::args::values::{self, CompressWish, Format, Mapping, WalWish};
-use crate::cli::program::Tool;
+use crate::cli::program::{Job, Tool};
 
 const BACKUP: &str = "How it is taken";
 
@@ -160,6 +160,6 @@ pub struct OwnBasebackupOptions {
 
 impl Options for BasebackupOptions {
     type Own = OwnBasebackupOptions;
-    const TOOL: Tool = Tool::Basebackup;
+    const JOB: Job = Job::Tool(Tool::Basebackup);
     const ABOUT: &str = "Takes a base backup of a running PostgreSQL server.";
 }

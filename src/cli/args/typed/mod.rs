@@ -5,6 +5,7 @@
 //! fields are the help text.
 
 mod basebackup;
+mod bench;
 mod connection;
 mod receivewal;
 mod value;
@@ -16,6 +17,7 @@ use std::ffi::OsString;
 use clap::{Args, Command, FromArgMatches as _};
 
 pub use basebackup::{BasebackupOptions, OwnBasebackupOptions};
+pub use bench::BenchOptions;
 pub use connection::ConnectionOptions;
 pub use receivewal::{OwnReceivewalOptions, ReceivewalOptions};
 pub use verifybackup::{OwnVerifybackupOptions, VerifybackupOptions};
@@ -23,7 +25,7 @@ pub use verifybackup::{OwnVerifybackupOptions, VerifybackupOptions};
 use super::error::OptionsError;
 use super::getopt::{Scanned, scan};
 use super::values::ValueError;
-use crate::cli::program::{Program, Role, Tool};
+use crate::cli::program::{Job, Program, Role, Tool};
 
 const OUTPUT: &str = "Where it goes";
 const WAL: &str = "Write-ahead log";
@@ -47,12 +49,12 @@ pub struct Typed<O: Options> {
     pub own: Option<O::Own>,
 }
 
-/// The options of a tool's original.
+/// The options of a command: those of the original, where it has one.
 pub trait Options: Args {
     /// Those that the original does not have.
     type Own: Args;
-    /// The tool.
-    const TOOL: Tool;
+    /// The command.
+    const JOB: Job;
     /// What it does, in a sentence.
     const ABOUT: &'static str;
     /// What follows its name.
@@ -115,26 +117,27 @@ fn refused_value(error: &clap::Error) -> OptionsError {
 }
 
 /// Returns the help text.
-pub fn help(tool: Tool, program: &Program) -> String {
-    match (tool, program.role()) {
-        (Tool::Verifybackup, Role::DropIn(_)) => verifybackup::ORIGINAL_HELP.to_owned(),
-        (Tool::Basebackup | Tool::Receivewal, Role::DropIn(_)) | (_, Role::Native) => {
-            command(tool, program).render_help().to_string()
+pub fn help(job: Job, program: &Program) -> String {
+    match program.role() {
+        Role::DropIn(Tool::Verifybackup) => verifybackup::ORIGINAL_HELP.to_owned(),
+        Role::DropIn(Tool::Basebackup | Tool::Receivewal) | Role::Native => {
+            command(job, program).render_help().to_string()
         }
     }
 }
 
-/// Describes a tool's options to clap, which reads them spelled out.
-pub(super) fn command(tool: Tool, program: &Program) -> Command {
-    match tool {
-        Tool::Basebackup => described::<BasebackupOptions>(program),
-        Tool::Receivewal => described::<ReceivewalOptions>(program),
-        Tool::Verifybackup => described::<VerifybackupOptions>(program),
+/// Describes a command's options to clap, which reads them spelled out.
+pub(super) fn command(job: Job, program: &Program) -> Command {
+    match job {
+        Job::Tool(Tool::Basebackup) => described::<BasebackupOptions>(program),
+        Job::Tool(Tool::Receivewal) => described::<ReceivewalOptions>(program),
+        Job::Tool(Tool::Verifybackup) => described::<VerifybackupOptions>(program),
+        Job::Bench => described::<BenchOptions>(program),
     }
 }
 
 fn described<O: Options>(program: &Program) -> Command {
-    let command = Command::new(O::TOOL.command())
+    let command = Command::new(O::JOB.command())
         .no_binary_name(true)
         .disable_help_flag(true)
         .disable_version_flag(true)
@@ -142,7 +145,7 @@ fn described<O: Options>(program: &Program) -> Command {
         // The values' names tell them already.
         .hide_possible_values(true)
         .term_width(HELP_COLUMNS)
-        .override_usage(format!("{} {}", program.command_line(O::TOOL), O::ARGUMENTS))
+        .override_usage(format!("{} {}", program.command_line(O::JOB), O::ARGUMENTS))
         .after_help(FIRST_ARGUMENTS)
         .help_template("{about}\n\nUsage: {usage}\n\n{all-args}{after-help}\n");
     let command = O::augment_args(command);

@@ -10,7 +10,7 @@ use clap::{Args, ValueHint};
 use super::value::{checked, one_of};
 use super::{ConnectionOptions, DISPLAY, FirstArguments, OUTPUT, Options, WAL};
 use crate::cli::args::values::{self, CompressWish};
-use crate::cli::program::Tool;
+use crate::cli::program::{Job, Tool};
 use crate::pg::Lsn;
 use crate::receive::HolePolicy;
 use crate::storage::DirectIo;
@@ -102,6 +102,6 @@ pub struct OwnReceivewalOptions {
 
 impl Options for ReceivewalOptions {
     type Own = OwnReceivewalOptions;
-    const TOOL: Tool = Tool::Receivewal;
+    const JOB: Job = Job::Tool(Tool::Receivewal);
     const ABOUT: &str = "Receives the write-ahead log of a running PostgreSQL server.";
 }

@@ -9,7 +9,7 @@ use clap::{ArgAction, Args, ValueHint};
 use super::value::one_of;
 use super::{DISPLAY, Options};
 use crate::cli::args::values;
-use crate::cli::program::Tool;
+use crate::cli::program::{Job, Tool};
 use crate::verify::BackupForm;
 
 const PLACE: &str = "Where it is";
@@ -97,7 +97,7 @@ pub struct OwnVerifybackupOptions {
 
 impl Options for VerifybackupOptions {
     type Own = OwnVerifybackupOptions;
-    const TOOL: Tool = Tool::Verifybackup;
+    const JOB: Job = Job::Tool(Tool::Verifybackup);
     const ABOUT: &str = "Verifies a stored backup against its manifest.";
     const ARGUMENTS: &str = "[OPTION]... BACKUPDIR";
 }

@@ -6,6 +6,7 @@ mod connection_string;
 mod mapping;
 mod number;
 mod position;
+mod quantity;
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
@@ -15,6 +16,7 @@ pub use connection_string::{ConnectionString, connection_string};
 pub use mapping::{Mapping, tablespace_mapping};
 pub use number::{max_rate_kb, status_interval};
 pub use position::end_position;
+pub use quantity::{files, gigabytes, rounds, seconds};
 
 use super::getopt::shown;
 use crate::backup::{Checkpoint, DirectIo, SyncMethod};
@@ -87,6 +89,24 @@ pub enum ValueError {
     /// `--on-hole`.
     #[error("invalid on-hole option \"{0}\", must be \"stop\" or \"skip\"")]
     OnHole(String),
+    /// A part of the benchmark.
+    #[error(
+        "unrecognized part \"{0}\", must be \"base-backup\", \"verify\", \"small-files\", \
+         \"empty-cluster\", \"catch-up\", or \"standby\""
+    )]
+    BenchPart(String),
+    /// A number of our own options.
+    #[error("invalid value \"{typed}\" for option {option}, must be in range {lowest}..{highest}")]
+    Quantity {
+        /// What stands for it.
+        typed: String,
+        /// The option.
+        option: &'static str,
+        /// The lowest that is taken.
+        lowest: String,
+        /// The highest that is taken.
+        highest: String,
+    },
     /// A text that is sent to the server or looked up, and cannot be.
     #[error("argument \"{0}\" is not valid UTF-8")]
     NotUtf8(String),
