@@ -3,9 +3,10 @@
 use std::fs::{self, File};
 
 use crate::support::account::give_to_server;
-use crate::support::acknowledged::{Log, Target, receiver};
+use crate::support::acknowledged::{Target, receiver};
 use crate::support::client::Client;
 use crate::support::installation::Installation;
+use crate::support::log::Log;
 use crate::support::scratch::Scratch;
 use crate::support::server::Server;
 

@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::support::acknowledged::{Log, Target, source, wait_until_said};
+use crate::support::acknowledged::{Target, wait_until_said};
 use crate::support::client::Running;
 use crate::support::installation::Installation;
+use crate::support::log::{Log, source};
 use crate::support::mount::Disk;
 use crate::support::scratch::Scratch;
 use crate::support::wait_until;
