@@ -47,15 +47,16 @@ fn memory_stays_below_its_bound_while_wal_is_received(installation: Installation
     let server = Server::builder(installation).setting("max_wal_size=1GB").start();
     let log = Log::of(&server);
     let scratch = Scratch::new();
-    let kinds: [&[&str]; 5] = [
+    let kinds: [&[&str]; 6] = [
         &[],
         &["--synchronous"],
         &["--synchronous", "-Z", "gzip"],
         &["-Z", "lz4"],
+        &["-Z", "zstd"],
         &["--synchronous", "-Z", "zstd"],
     ];
     let targets =
-        [0, 1, 2, 3, 4].map(|kind| Target::new(&log, scratch.join(format!("kind_{kind}"))));
+        [0, 1, 2, 3, 4, 5].map(|kind| Target::new(&log, scratch.join(format!("kind_{kind}"))));
     log.ask(
         "SELECT count(pg_logical_emit_message(true, '', repeat(md5(i::text), 32768)))
          FROM generate_series(1, 192) i",
