@@ -1,8 +1,10 @@
 //! The first connection of a command, with a password from the user where one is needed.
 
 use std::io;
+use std::panic::resume_unwind;
+use std::thread;
 
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
 
 use super::args::{ConnectionArgs, PasswordPrompt};
 use super::{Messages, Program, concealed, password};
@@ -28,23 +30,32 @@ pub(super) enum NotConnected {
 pub(super) fn block_on<T, E: From<io::Error>>(
     command: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
-    let runtime = Builder::new_current_thread().enable_all().build()?;
-    let outcome = runtime.block_on(command);
-    // A name service or a KDC that hangs would be waited for. Nothing of the command is on such a thread.
-    runtime.shutdown_background();
-    outcome
+    with_runtime(|runtime| runtime.block_on(command))?
 }
 
-/// Runs a command to its end, on this thread, and the blocking work that it leaves.
+/// Runs a command to its end, and the blocking work that it leaves.
+///
+/// This thread only waits: the system gives signals to the first thread of a process rather than to others, also
+/// while that waits for a dead disk and cannot take them.
 pub(super) fn block_on_in_place<T: Send, E: From<io::Error> + Send>(
     place: &InPlace,
     command: impl Future<Output = Result<T, E>> + Send,
 ) -> Result<T, E> {
+    with_runtime(|runtime| {
+        thread::scope(|scope| {
+            let thread = thread::Builder::new().name("command".to_owned());
+            let run = || in_place::block_on(runtime, place, command);
+            thread.spawn_scoped(scope, run)?.join().unwrap_or_else(|panic| resume_unwind(panic))
+        })
+    })??
+}
+
+fn with_runtime<T>(run: impl FnOnce(&Runtime) -> T) -> io::Result<T> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    let outcome = in_place::block_on(&runtime, place, command);
-    // As above.
+    let outcome = run(&runtime);
+    // A name service or a KDC that hangs would be waited for. Nothing of the command is on such a thread.
     runtime.shutdown_background();
-    outcome?
+    Ok(outcome)
 }
 
 /// Connects; asks for a password where one is needed and may be asked for. Also returns how to connect once

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{self, ExitCode};
 
 use super::args::{ReceivewalAction, ReceivewalRequest, Verbosity};
 use super::connect::{NotConnected, block_on, block_on_in_place, connect};
@@ -65,10 +65,21 @@ fn receive(
             config,
             connect: &connect,
             observer: &observer,
+            interrupt: &interrupt,
             in_place: Some(&in_place),
         };
-        Ok(receive::run(job, connection, interrupt.cancelled()).await?)
+        match receive::run(job, connection).await {
+            Err(error @ ReceiveError::WriterLeft { .. }) => leave(program, &error),
+            outcome => Ok(outcome?),
+        }
     })
+}
+
+/// Ends the process at once. A thread that waits for a dead disk is not waited for; it may even be the one that has to
+/// return.
+fn leave(program: &Program, error: &ReceiveError) -> ! {
+    Messages::to_stderr(program.name()).error(error);
+    process::exit(1)
 }
 
 fn make_sure_it_opens(directory: &Path) -> Result<(), StorageError> {

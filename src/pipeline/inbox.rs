@@ -1,4 +1,4 @@
-//! A queue whose reader takes everything at once.
+//! A queue whose reader takes much at once.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -8,11 +8,15 @@ use tokio::sync::Notify;
 
 use super::Ended;
 
+/// The share of a full queue that the reader takes at once: what it takes leaves room in the queue, so that there can
+/// be so much more than the queue holds.
+const SHARE_TAKEN: usize = 8;
+
 /// Creates a queue for items of at most `weight_max` together; one heavier item alone is let in too.
 pub fn inbox<T>(weight_max: usize) -> (InboxSender<T>, InboxReceiver<T>) {
     let shared = Arc::new(Shared {
         state: Mutex::new(State {
-            items: VecDeque::new(),
+            pieces: VecDeque::new(),
             weight: 0,
             is_called: false,
             is_closed: false,
@@ -34,12 +38,19 @@ struct Shared<T> {
 
 #[derive(Debug)]
 struct State<T> {
-    items: VecDeque<T>,
+    pieces: VecDeque<Piece<T>>,
     weight: usize,
     /// The reader is to look at what there is.
     is_called: bool,
     /// One of both sides is gone.
     is_closed: bool,
+}
+
+/// What was pushed at once.
+#[derive(Debug)]
+struct Piece<T> {
+    items: Vec<T>,
+    weight: usize,
 }
 
 impl<T> Shared<T> {
@@ -84,16 +95,16 @@ impl<T> InboxSender<T> {
     }
 
     /// Adds items of a weight, whether there is room or not: [`Self::room`] comes first.
-    pub fn push(&self, items: impl IntoIterator<Item = T>, weight: usize) {
+    pub fn push(&self, items: impl Into<Vec<T>>, weight: usize) {
         self.push_unnoticed(items, weight);
         self.0.filled.notify_one();
     }
 
     /// Adds items as [`Self::push`] does, but leaves the reader asleep: somebody else sees to it that they are
     /// taken.
-    pub fn push_unnoticed(&self, items: impl IntoIterator<Item = T>, weight: usize) {
+    pub fn push_unnoticed(&self, items: impl Into<Vec<T>>, weight: usize) {
         let mut state = self.0.lock();
-        state.items.extend(items);
+        state.pieces.push_back(Piece { items: items.into(), weight });
         state.weight = state.weight.saturating_add(weight);
     }
 }
@@ -128,7 +139,7 @@ impl<T> InboxReceiver<T> {
         let mut state = self.0.lock();
         loop {
             let is_called = std::mem::take(&mut state.is_called);
-            match (state.items.is_empty(), state.is_closed) {
+            match (state.pieces.is_empty(), state.is_closed) {
                 (false, _) => return Waited::Filled,
                 (true, _) if is_called => return Waited::Called,
                 (true, true) => return Waited::Closed,
@@ -146,14 +157,20 @@ impl<T> InboxReceiver<T> {
         }
     }
 
-    /// Takes everything that is there.
-    pub fn take(&self) -> VecDeque<T> {
+    /// Takes what is there, or the first of it, an eighth of what there may be or little more.
+    pub fn take(&self) -> Vec<T> {
         let mut state = self.0.lock();
-        state.weight = 0;
-        let items = std::mem::take(&mut state.items);
+        let (mut taken, mut weight) = (Vec::new(), 0_usize);
+        while weight < self.0.weight_max / SHARE_TAKEN
+            && let Some(piece) = state.pieces.pop_front()
+        {
+            taken.extend(piece.items);
+            weight = weight.saturating_add(piece.weight);
+        }
+        state.weight = state.weight.saturating_sub(weight);
         drop(state);
         self.0.emptied.notify_waiters();
-        items
+        taken
     }
 
     /// Refuses all that comes.
@@ -187,17 +204,19 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_gathered_is_taken_at_once() {
-        let (sender, receiver) = inbox(10);
-        sender.push([1, 2], 1);
+    fn what_gathered_is_taken_in_portions() {
+        let (sender, receiver) = inbox(80);
+        sender.push([1, 2], 9);
         sender.push([3], 1);
-        assert_eq!((receiver.wait(None), receiver.take()), (Waited::Filled, [1, 2, 3].into()));
+        sender.push([4], 1);
+        assert_eq!((receiver.wait(None), receiver.take()), (Waited::Filled, vec![1, 2, 3]));
+        assert_eq!((receiver.wait(None), receiver.take()), (Waited::Filled, vec![4]));
         assert_eq!(receiver.wait(Some(Duration::ZERO)), Waited::InVain);
         receiver.call();
         assert_eq!(receiver.wait(None), Waited::Called);
-        sender.push_unnoticed([4], 1);
+        sender.push_unnoticed([5], 1);
         drop(sender);
-        assert_eq!((receiver.wait(None), receiver.take()), (Waited::Filled, [4].into()));
+        assert_eq!((receiver.wait(None), receiver.take()), (Waited::Filled, vec![5]));
         assert_eq!(receiver.wait(None), Waited::Closed);
     }
 
@@ -210,7 +229,7 @@ mod tests {
             let full = tokio::time::timeout(Duration::from_millis(10), sender.room()).await;
             assert!(full.is_err());
             let reader = std::thread::spawn(move || {
-                assert_eq!((receiver.wait(None), receiver.take()), (Waited::Filled, [0].into()));
+                assert_eq!((receiver.wait(None), receiver.take()), (Waited::Filled, vec![0]));
                 receiver
             });
             sender.room().await.unwrap();
@@ -221,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_thousand_items_arrive_in_order_over_two_threads() {
-        let (sender, receiver) = inbox(7);
+        let (sender, receiver) = inbox(24);
         let reader = std::thread::spawn(move || {
             let mut all = Vec::new();
             while receiver.wait(None) != Waited::Closed {

@@ -1,4 +1,4 @@
-//! A named thread behind a bounded queue, a queue whose reader takes everything at once, and blocking work on the
+//! A named thread behind a bounded queue, a queue whose reader takes much at once, and blocking work on the
 //! thread that runs a future. Knows nothing of PostgreSQL.
 
 pub mod in_place;

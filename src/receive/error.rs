@@ -74,6 +74,17 @@ pub enum ReceiveError {
     /// The disk keeps the server waiting.
     #[error("disk did not take WAL for {} seconds", .0.as_secs())]
     DiskStalled(Duration),
+    /// The user wants no more, but the disk does not answer. The writer's threads go on waiting for it.
+    #[error(
+        "could not write all WAL: disk did nothing for {} seconds, what lies behind {flushed} may not be flushed",
+        stalled.as_secs()
+    )]
+    WriterLeft {
+        /// How long nothing at all was done.
+        stalled: Duration,
+        /// Everything before this is flushed, or lies before the stream.
+        flushed: Lsn,
+    },
     /// The server takes no status updates.
     #[error("could not send feedback packet: server read nothing for {} seconds", .0.as_secs())]
     ServerStalled(Duration),
@@ -132,6 +143,7 @@ impl ReceiveError {
             ReceiveError::Directory(_)
                 | ReceiveError::OtherCluster { .. }
                 | ReceiveError::ServerVersion(_)
+                | ReceiveError::WriterLeft { .. }
                 | ReceiveError::History(HistoryError::Diverged(_))
                 | ReceiveError::Write(WalWriteError::Diverged { .. })
         )

@@ -9,9 +9,12 @@
 
 mod config;
 mod error;
+mod finish;
 mod history;
 mod holes;
+mod patience;
 mod pauses;
+mod plan;
 mod report;
 mod run;
 mod session;

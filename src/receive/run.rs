@@ -1,13 +1,10 @@
 //! Receiving from beginning to end, over as many connections as it takes.
 
-use std::future::Future;
-use std::pin::pin;
-
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use super::pauses::Pauses;
 use super::session::Session;
-use super::stream::Interrupt;
 use super::{Event, Observer, OnDisconnect, ReceiveConfig, ReceiveError};
 use crate::net::conninfo::ConnectOptions;
 use crate::net::{self, Connection};
@@ -23,6 +20,8 @@ pub struct ReceiveJob<'a> {
     pub connect: &'a ConnectOptions,
     /// Hears of events.
     pub observer: &'a dyn Observer,
+    /// Cancelled when the user wants no more.
+    pub interrupt: &'a CancellationToken,
     /// Where blocking work can be left, if something runs it there.
     pub in_place: Option<&'a InPlace>,
 }
@@ -48,23 +47,17 @@ pub(super) struct Memory {
     pub(super) unchecked_is_told: bool,
 }
 
-/// Receives WAL, at first over a connection that is ready for commands, until the end position is reached or
-/// `interrupted` completes.
+/// Receives WAL, at first over a connection that is ready for commands, until the end position is reached or the user
+/// wants no more.
 ///
 /// # Errors
 /// What another connection would not cure, see [`ReceiveError::is_final`]; with [`OnDisconnect::Stop`],
 /// [`ReceiveError::Disconnected`] after the observer has heard of the failure.
-pub async fn run(
-    job: ReceiveJob<'_>,
-    connection: Connection,
-    interrupted: impl Future<Output = ()> + Send,
-) -> Result<(), ReceiveError> {
-    let interrupted = pin!(interrupted);
-    let mut interrupt: Interrupt<'_> = interrupted;
+pub async fn run(job: ReceiveJob<'_>, connection: Connection) -> Result<(), ReceiveError> {
     let (mut memory, mut pauses) = (Memory::default(), Pauses::default());
     let mut connection = Some(connection);
     loop {
-        let Err(error) = attempt(job, &mut memory, connection.take(), &mut interrupt).await else {
+        let Err(error) = attempt(job, &mut memory, connection.take()).await else {
             return Ok(());
         };
         if error.is_final() || memory.is_over {
@@ -81,7 +74,7 @@ pub async fn run(
         job.observer.report(Event::Disconnected { pause });
         tokio::select! {
             () = sleep(pause) => {}
-            () = interrupt.as_mut() => return Ok(()),
+            () = job.interrupt.cancelled() => return Ok(()),
         }
     }
 }
@@ -91,7 +84,6 @@ async fn attempt(
     job: ReceiveJob<'_>,
     memory: &mut Memory,
     connection: Option<Connection>,
-    interrupt: &mut Interrupt<'_>,
 ) -> Result<(), ReceiveError> {
     let begin = async {
         let connection = match connection {
@@ -103,7 +95,7 @@ async fn attempt(
     };
     let session = tokio::select! {
         session = begin => session?,
-        () = interrupt.as_mut() => return Ok(()),
+        () = job.interrupt.cancelled() => return Ok(()),
     };
-    session.run(interrupt).await
+    session.run().await
 }

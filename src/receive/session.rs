@@ -1,27 +1,26 @@
 //! One connection: where to start, and one timeline's stream after the other.
 
 use std::ops::ControlFlow;
-use std::pin::pin;
 
 use tokio::sync::mpsc;
-use tokio::time::timeout;
 
 use super::error::WalLoss;
+use super::finish::{Finishing, report_end};
 use super::history::{self, FetchedHistory};
 use super::holes;
+use super::patience::Patience;
+use super::plan::{StreamEnd, StreamPlan};
 use super::run::{Memory, ReceiveJob};
 use super::side_files::SideFiles;
 use super::start_point::{self, Found, StartPoint};
-use super::stream::{
-    Farewell, FinishedSegments, Follower, Interrupt, STALL_MAX, StreamEnd, StreamPlan,
-};
+use super::stream::{Follower, Writing};
 use super::time_index::{CommitTime, TimeIndexWriter};
 use super::{Event, Hole, HoleCause, HolePolicy, ReceiveError, TimeIndex};
 use crate::net::{self, Cluster, ClusterError, Connection};
 use crate::pg::{Lsn, SegmentNumber, TimelineId, WalFileName};
 use crate::protocol::{ProtocolError, Row, command};
 use crate::storage::read_stored;
-use crate::wal::{RecordSink, Suspended, WalWriter, WalWriterConfig, wall_clock};
+use crate::wal::{RecordSink, WalWriter, WalWriterConfig, wall_clock};
 use crate::walrecord::{DamageKind, RecordKind, WalFormat, WalOrigin, WalReader, WalRecord};
 
 /// The oldest release whose WAL is received.
@@ -74,10 +73,11 @@ impl<'a> Session<'a> {
     }
 
     /// Streams until the user or the end position ends it.
-    pub(super) async fn run(mut self, interrupt: &mut Interrupt<'_>) -> Result<(), ReceiveError> {
+    pub(super) async fn run(mut self) -> Result<(), ReceiveError> {
+        let interrupt = self.job.interrupt;
         let found = tokio::select! {
             found = self.start_point() => found?,
-            () = interrupt.as_mut() => return Ok(()),
+            () = interrupt.cancelled() => return Ok(()),
         };
         let StartPoint { at, timeline } = found;
         let segment_size = self.cluster.segment_size;
@@ -87,14 +87,14 @@ impl<'a> Session<'a> {
         loop {
             tokio::select! {
                 fetched = self.fetch_history(plan.timeline) => fetched?,
-                () = interrupt.as_mut() => return Ok(()),
+                () = interrupt.cancelled() => return Ok(()),
             }
             if self.job.config.end.is_some_and(|end| end < plan.start) {
                 report_end(self.job, plan, StreamEnd::Reached(plan.start));
                 return Ok(());
             }
             self.report_switch(plan);
-            let (session, end) = self.stream(plan, interrupt).await?;
+            let (session, end) = self.stream(plan).await?;
             self = session;
             let StreamEnd::Timeline { next, start } = end else { return Ok(()) };
             let start = SegmentNumber::containing(start, segment_size).start(segment_size);
@@ -263,20 +263,21 @@ impl<'a> Session<'a> {
     }
 
     /// Streams one timeline.
-    async fn stream(
-        mut self,
-        plan: StreamPlan,
-        interrupt: &mut Interrupt<'_>,
-    ) -> Result<(Self, StreamEnd), ReceiveError> {
+    async fn stream(mut self, plan: StreamPlan) -> Result<(Self, StreamEnd), ReceiveError> {
         let text =
             command::start_replication(self.job.config.slot.as_deref(), plan.start, plan.timeline);
         self.connection.send_command(&text).await?;
         let (failures, failed) = mpsc::channel(SIDE_FAILURES_MAX);
         let (config, sink) = (self.writer_config(plan), self.record_sink(plan, failures));
         let (inbox, writer) = WalWriter::start(config, sink, self.job.in_place.cloned())?;
-        let mut follower =
-            Follower::new(self.job, plan, &mut self.connection, inbox, writer.progress(), failed);
-        let outcome = follower.follow(interrupt).await;
+        let writing = Writing {
+            inbox,
+            progress: writer.progress(),
+            patience: Patience::with(writer.heartbeat()),
+            side_failures: failed,
+        };
+        let mut follower = Follower::new(self.job, plan, &mut self.connection, writing);
+        let outcome = follower.follow().await;
         let received = follower.received();
         self.memory.last_stream = Some((plan.timeline, received));
         // What only arrived, or was there before, is no success: with a full disk, each attempt gets so far.
@@ -288,7 +289,8 @@ impl<'a> Session<'a> {
                 // Whatever happens now, nobody wants another stream.
                 self.memory.is_over = !matches!(end, StreamEnd::Timeline { .. });
                 let (farewell, finished) = follower.finish();
-                finish(self.job, plan, farewell, finished, writer, end).await?;
+                let finishing = Finishing::new(self.job, finished, writer);
+                finishing.in_good_order(farewell, plan, end).await?;
                 Ok((self, end))
             }
             Err(error) => {
@@ -297,7 +299,7 @@ impl<'a> Session<'a> {
                 let Session { job, connection, .. } = self;
                 // The server is not to wait for the disk.
                 drop(connection);
-                Err(give_up(job, finished, writer, error).await)
+                Err(Finishing::new(job, finished, writer).after(error).await)
             }
         }
     }
@@ -346,85 +348,4 @@ async fn wal_format(
     }
     let unknown = || format!("server version {}", connection.session().server_version_text);
     Ok(WalFormat::of_server(cluster.version).ok_or_else(unknown))
-}
-
-/// Lets the writer finish, and ends the stream in good order.
-async fn finish(
-    job: ReceiveJob<'_>,
-    plan: StreamPlan,
-    farewell: Farewell<'_>,
-    mut finished: FinishedSegments<'_>,
-    writer: WalWriter,
-    end: StreamEnd,
-) -> Result<(), ReceiveError> {
-    let progress = writer.progress();
-    let is_last = !matches!(end, StreamEnd::Timeline { .. });
-    let mut farewell = Some(farewell);
-    let mut finishing = pin!(writer.finish());
-    let outcome = match timeout(STALL_MAX, finishing.as_mut()).await {
-        Ok(outcome) => outcome,
-        Err(_) => {
-            // The server is not to wait for the disk any longer.
-            if let Some(farewell) = farewell.take_if(|_| is_last) {
-                let so_far = *progress.borrow();
-                farewell.stop(so_far).await;
-            }
-            finishing.await
-        }
-    };
-    let suspended = outcome?;
-    let progress = *progress.borrow();
-    finished.report(progress);
-    report_end(job, plan, end);
-    if let Some(name) = suspended.not_renamed {
-        job.observer.report(Event::NotRenamed { name });
-    }
-    match (farewell, end) {
-        (Some(farewell), StreamEnd::Timeline { next, start }) => {
-            farewell.check_next(plan.timeline, next, start)
-        }
-        (Some(farewell), StreamEnd::Reached(_) | StreamEnd::Interrupted) => {
-            farewell.stop(progress).await;
-            Ok(())
-        }
-        (None, _) => Ok(()),
-    }
-}
-
-/// Lets the writer finish after a failure, and returns what there is to tell last.
-async fn give_up(
-    job: ReceiveJob<'_>,
-    mut finished: FinishedSegments<'_>,
-    writer: WalWriter,
-    error: ReceiveError,
-) -> ReceiveError {
-    if let ReceiveError::DiskStalled(_) = error {
-        // The writer may take long to finish.
-        job.observer.report(Event::DiskStalled);
-    }
-    let progress = writer.progress();
-    let outcome = writer.finish().await;
-    finished.report(*progress.borrow());
-    match (outcome, error) {
-        (Ok(Suspended { not_renamed: Some(name) }), error) if error.is_from_server() => {
-            job.observer.report(Event::NotRenamed { name });
-            error
-        }
-        (Ok(_), error) => error,
-        (Err(failure), ReceiveError::WriterEnded) => failure.into(),
-        (Err(failure), error) => {
-            job.observer.report(Event::Failed(error));
-            failure.into()
-        }
-    }
-}
-
-fn report_end(job: ReceiveJob<'_>, plan: StreamPlan, end: StreamEnd) {
-    match end {
-        StreamEnd::Reached(at) => {
-            job.observer.report(Event::ReachedEnd { at, timeline: plan.timeline });
-        }
-        StreamEnd::Interrupted => job.observer.report(Event::Interrupted),
-        StreamEnd::Timeline { .. } => {}
-    }
 }

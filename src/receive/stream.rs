@@ -1,122 +1,50 @@
 //! One timeline's stream over one connection: from START_REPLICATION to whatever ends it.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
+use super::finish::{Farewell, FinishedSegments};
+use super::patience::{Alarm, Patience, STALL_MAX};
+use super::plan::{StreamEnd, StreamPlan};
 use super::run::ReceiveJob;
 use super::{Event, ReceiveError, ReceiveStatus};
 use crate::net::{CommandError, Connection, ConnectionError};
-use crate::pg::{Lsn, TimelineId, WalSegmentSize};
+use crate::pg::Lsn;
 use crate::pipeline::Ended;
 use crate::protocol::{FlushReports, WalEvent, WalStream, WalStreamConfig};
 use crate::wal::{WalInbox, WalInput, WalProgress, wall_clock};
-
-/// How long the disk may owe what somebody waits for. Then the connection is given up, so that a server that wants
-/// to shut down, or a connection that could be used elsewhere, does not wait for our disk. What was
-/// received and not acknowledged comes again.
-pub(super) const STALL_MAX: Duration = Duration::from_secs(5);
 
 /// How often the server hears of us while the writer takes no more: several times within the shortest
 /// `wal_sender_timeout` that makes sense.
 const BLOCKED_STATUS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long the server gets to agree that the stream is over.
-const STOP_WINDOW: Duration = Duration::from_secs(10);
-
-/// What is streamed.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct StreamPlan {
-    /// The first position; a segment begins there.
-    pub(super) start: Lsn,
-    /// Its timeline.
-    pub(super) timeline: TimelineId,
-    /// The cluster's segment size.
-    pub(super) segment_size: WalSegmentSize,
+/// What becomes of what is received, as far as the stream has to know.
+pub(super) struct Writing {
+    /// The way to the writer.
+    pub(super) inbox: WalInbox,
+    /// How far the writer is.
+    pub(super) progress: watch::Receiver<WalProgress>,
+    /// How long the writer has done nothing.
+    pub(super) patience: Patience,
+    /// Failures of the files beside the WAL.
+    pub(super) side_failures: mpsc::Receiver<String>,
 }
-
-/// What ended a stream that did not fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum StreamEnd {
-    /// A position behind the end position was received, up to here.
-    Reached(Lsn),
-    /// The user wants no more.
-    Interrupted,
-    /// The timeline ended.
-    Timeline {
-        /// The next one.
-        next: TimelineId,
-        /// Where that begins.
-        start: Lsn,
-    },
-}
-
-/// A future that completes when the user wants no more; polled by one stream after the other.
-pub(super) type Interrupt<'a> = Pin<&'a mut (dyn Future<Output = ()> + Send)>;
 
 /// A stream that is being followed.
 pub(super) struct Follower<'a, 'c> {
     job: ReceiveJob<'a>,
     plan: StreamPlan,
     connection: &'c mut Connection,
-    inbox: WalInbox,
-    progress: watch::Receiver<WalProgress>,
-    side_failures: mpsc::Receiver<String>,
+    writing: Writing,
     stream: WalStream,
     /// What was reported last, or would have been.
     flushed: Lsn,
     /// The position that the server wants to see acknowledged, and the disk owes.
     owed: Option<Lsn>,
-    /// How long the disk has done nothing while somebody waits for it.
-    patience: Patience,
     alarm: Alarm,
     finished: FinishedSegments<'a>,
-}
-
-/// A timer that is set often and rings seldom. To set one costs system calls, so it is only set again to ring earlier;
-/// it may ring too early.
-#[derive(Debug)]
-struct Alarm(Pin<Box<Sleep>>);
-
-impl Alarm {
-    fn new() -> Self {
-        Alarm(Box::pin(sleep(Duration::ZERO)))
-    }
-
-    async fn at_or_before(&mut self, moment: Instant) {
-        let moment = moment.into();
-        if self.0.is_elapsed() || moment < self.0.deadline() {
-            self.0.as_mut().reset(moment);
-        }
-        self.0.as_mut().await;
-    }
-}
-
-/// Waits for a writer as long as it gets on, however slowly.
-#[derive(Clone, Copy, Debug)]
-struct Patience {
-    heartbeat: u64,
-    since: Instant,
-}
-
-impl Patience {
-    fn begin(inbox: &WalInbox) -> Self {
-        Patience { heartbeat: inbox.heartbeat(), since: Instant::now() }
-    }
-
-    /// Gives up when nothing was done for too long.
-    fn check(&mut self, inbox: &WalInbox) -> Result<(), ReceiveError> {
-        if self.heartbeat != inbox.heartbeat() {
-            *self = Patience::begin(inbox);
-        }
-        match self.since.elapsed() > STALL_MAX {
-            true => Err(ReceiveError::DiskStalled(STALL_MAX)),
-            false => Ok(()),
-        }
-    }
 }
 
 impl<'a, 'c> Follower<'a, 'c> {
@@ -125,9 +53,7 @@ impl<'a, 'c> Follower<'a, 'c> {
         job: ReceiveJob<'a>,
         plan: StreamPlan,
         connection: &'c mut Connection,
-        inbox: WalInbox,
-        progress: watch::Receiver<WalProgress>,
-        side_failures: mpsc::Receiver<String>,
+        writing: Writing,
     ) -> Self {
         let mut stream = WalStream::new(WalStreamConfig {
             start: plan.start,
@@ -136,19 +62,15 @@ impl<'a, 'c> Follower<'a, 'c> {
         });
         // What lies before is not ours to receive; the original says the same.
         stream.handle_written(plan.start);
-        let finished = FinishedSegments { job, plan, reported: plan.start };
-        let patience = Patience::begin(&inbox);
+        let finished = FinishedSegments::none(job, plan);
         Follower {
             job,
             plan,
             connection,
-            inbox,
-            progress,
-            side_failures,
+            writing,
             stream,
             flushed: Lsn::INVALID,
             owed: None,
-            patience,
             alarm: Alarm::new(),
             finished,
         }
@@ -164,10 +86,7 @@ impl<'a, 'c> Follower<'a, 'c> {
     /// # Errors
     /// If it breaks, or the disk keeps the server waiting. If the writer failed,
     /// [`ReceiveError::WriterEnded`], and the writer tells why.
-    pub(super) async fn follow(
-        &mut self,
-        interrupt: &mut Interrupt<'_>,
-    ) -> Result<StreamEnd, ReceiveError> {
+    pub(super) async fn follow(&mut self) -> Result<StreamEnd, ReceiveError> {
         loop {
             if let Some(end) = self.drain().await? {
                 return Ok(end);
@@ -175,13 +94,13 @@ impl<'a, 'c> Follower<'a, 'c> {
             self.take_note()?;
             self.send_status().await?;
             if self.owed.is_some() {
-                self.patience.check(&self.inbox)?;
+                self.writing.patience.check()?;
             }
             let wake_up = self.wake_up();
             tokio::select! {
                 received = self.connection.receive() => received.map_err(|e| self.failure(e))?,
-                changed = self.progress.changed() => changed.map_err(|_| ReceiveError::WriterEnded)?,
-                () = interrupt.as_mut() => return Ok(StreamEnd::Interrupted),
+                changed = self.writing.progress.changed() => changed.map_err(|_| ReceiveError::WriterEnded)?,
+                () = self.job.interrupt.cancelled() => return Ok(StreamEnd::Interrupted),
                 () = self.alarm.at_or_before(wake_up) => self.sync_for_status(),
             }
         }
@@ -192,7 +111,7 @@ impl<'a, 'c> Follower<'a, 'c> {
     fn sync_for_status(&mut self) {
         let is_due = self.stream.poll_timeout().is_some_and(|due| due <= Instant::now());
         if is_due && self.job.config.flush_reports() == FlushReports::Send {
-            self.inbox.push(vec![WalInput::Sync]);
+            self.writing.inbox.push(vec![WalInput::Sync]);
         }
     }
 
@@ -212,7 +131,7 @@ impl<'a, 'c> Follower<'a, 'c> {
         let end = self.collect(&mut batch);
         if !batch.is_empty() {
             self.wait_for_room().await?;
-            self.inbox.push(batch);
+            self.writing.inbox.push(batch);
         }
         end
     }
@@ -223,7 +142,8 @@ impl<'a, 'c> Follower<'a, 'c> {
             let event = self.stream.handle_message(message);
             match event.map_err(|error| self.failure(error.into()))? {
                 Some(WalEvent::Data { start, mut bytes }) => {
-                    let end = self.end_within(start, bytes.len());
+                    let wanted = self.job.config.end;
+                    let end = wanted.and_then(|end| self.plan.end_within(end, start, bytes.len()));
                     if let Some((size, _)) = end {
                         bytes.truncate(size);
                     }
@@ -251,19 +171,6 @@ impl<'a, 'c> Follower<'a, 'c> {
         Ok(None)
     }
 
-    /// Says where in a message the end position is passed: how much of it is wanted, and up to which position. The
-    /// original looks at the end of each segment and of each message.
-    fn end_within(&self, start: Lsn, size: usize) -> Option<(usize, Lsn)> {
-        let wanted = self.job.config.end?;
-        let message_end = start.checked_add(size as u64)?;
-        // The first end of a segment that lies behind both.
-        let behind = wanted.max(start).offset().checked_add(1)?;
-        let boundary = behind.checked_next_multiple_of(self.plan.segment_size.bytes())?;
-        let at = Lsn::new(boundary).min(message_end);
-        let size = usize::try_from(at.checked_sub(start)?).ok()?;
-        (at > wanted).then_some((size, at))
-    }
-
     /// Says whether the server had no more than this.
     fn has_latest(&self) -> bool {
         self.stream.server().is_none_or(|server| server.end <= self.stream.received())
@@ -276,13 +183,13 @@ impl<'a, 'c> Follower<'a, 'c> {
             return false;
         }
         self.owed = Some(position);
-        self.patience = Patience::begin(&self.inbox);
+        self.writing.patience.renew();
         true
     }
 
     /// Says whether a position is acknowledged as far as it ever will be.
     fn is_paid(&self, position: Lsn) -> bool {
-        let WalProgress { written, flushed, .. } = *self.progress.borrow();
+        let WalProgress { written, flushed, .. } = *self.writing.progress.borrow();
         match self.job.config.flush_reports() {
             FlushReports::Send => flushed >= position,
             FlushReports::Withhold => written >= position,
@@ -295,7 +202,7 @@ impl<'a, 'c> Follower<'a, 'c> {
     /// If it has failed.
     fn take_note(&mut self) -> Result<(), ReceiveError> {
         let before = self.flushed;
-        let progress = *self.progress.borrow_and_update();
+        let progress = *self.writing.progress.borrow_and_update();
         self.flushed = progress.flushed;
         self.stream.handle_written(progress.written);
         self.stream.handle_flushed(progress.flushed);
@@ -308,7 +215,7 @@ impl<'a, 'c> Follower<'a, 'c> {
             self.stream.handle_news();
         }
         self.job.observer.note(self.status(progress));
-        while let Ok(reason) = self.side_failures.try_recv() {
+        while let Ok(reason) = self.writing.side_failures.try_recv() {
             self.job.observer.report(Event::SideFileFailed { reason });
         }
         if progress.has_failed { Err(ReceiveError::WriterEnded) } else { Ok(()) }
@@ -332,18 +239,18 @@ impl<'a, 'c> Follower<'a, 'c> {
 
     /// Waits until the writer takes more. Meanwhile the server keeps hearing of us.
     async fn wait_for_room(&mut self) -> Result<(), ReceiveError> {
-        self.patience = Patience::begin(&self.inbox);
+        self.writing.patience.renew();
         loop {
             tokio::select! {
                 // Mostly there is room, and no timer is to be set then.
                 biased;
-                room = self.inbox.room() => return room.map_err(|Ended| ReceiveError::WriterEnded),
+                room = self.writing.inbox.room() => return room.map_err(|Ended| ReceiveError::WriterEnded),
                 () = sleep(BLOCKED_STATUS_INTERVAL) => {}
             }
             self.take_note()?;
             self.stream.handle_news();
             self.send_status().await?;
-            self.patience.check(&self.inbox)?;
+            self.writing.patience.check()?;
         }
     }
 
@@ -369,7 +276,7 @@ impl<'a, 'c> Follower<'a, 'c> {
     /// Hands over everything, and returns what is left to do when it is safe.
     pub(super) fn finish(self) -> (Farewell<'c>, FinishedSegments<'a>) {
         let Follower { connection, stream, finished, .. } = self;
-        (Farewell { connection, stream }, finished)
+        (Farewell::new(connection, stream), finished)
     }
 
     /// Says of an error whether it is the answer to the command.
@@ -378,75 +285,5 @@ impl<'a, 'c> Follower<'a, 'c> {
             return CommandError { command: "START_REPLICATION".to_owned(), source }.into();
         }
         source.into()
-    }
-}
-
-/// What is left to do with a stream when all that came is safe.
-pub(super) struct Farewell<'c> {
-    connection: &'c mut Connection,
-    stream: WalStream,
-}
-
-impl Farewell<'_> {
-    /// Makes sure that a timeline can follow as the server says.
-    pub(super) fn check_next(
-        &self,
-        timeline: TimelineId,
-        next: TimelineId,
-        start: Lsn,
-    ) -> Result<(), ReceiveError> {
-        let at = self.stream.received();
-        if next <= timeline {
-            return Err(ReceiveError::TimelineBackwards { timeline, next });
-        }
-        match start > at {
-            true => Err(ReceiveError::TimelineAhead { timeline, at, next, start }),
-            false => Ok(()),
-        }
-    }
-
-    /// Ends the stream in good order, with a last word of what is safe; a server that does not play along
-    /// is left to itself.
-    pub(super) async fn stop(mut self, progress: WalProgress) {
-        if !self.stream.has_started() {
-            return;
-        }
-        self.stream.handle_written(progress.written);
-        self.stream.handle_flushed(progress.flushed);
-        self.stream.handle_stop();
-        self.stream.poll_transmit(Instant::now(), wall_clock(), self.connection.output());
-        let agree = async {
-            self.connection.flush().await?;
-            loop {
-                let message = self.connection.next_message().await?;
-                if let Some(WalEvent::Stopped | WalEvent::ServerShutDown) =
-                    self.stream.handle_message(message)?
-                {
-                    return Ok::<(), ConnectionError>(());
-                }
-            }
-        };
-        // Everything is safe; there is nobody to tell what goes wrong now.
-        let _ = timeout(STOP_WINDOW, agree).await;
-    }
-}
-
-/// The segments that were reported as finished.
-pub(super) struct FinishedSegments<'a> {
-    job: ReceiveJob<'a>,
-    plan: StreamPlan,
-    /// Up to here.
-    reported: Lsn,
-}
-
-impl FinishedSegments<'_> {
-    /// Reports those that are news.
-    pub(super) fn report(&mut self, progress: WalProgress) {
-        let StreamPlan { timeline, segment_size, .. } = self.plan;
-        let next = |reported: Lsn| reported.checked_add(segment_size.bytes());
-        while let Some(end) = next(self.reported).filter(|end| *end <= progress.finished) {
-            self.job.observer.report(Event::FinishedSegment { end, timeline });
-            self.reported = end;
-        }
     }
 }

@@ -17,6 +17,6 @@ pub use receiver::{WalNotice, WalObserver, WalReceiver, WalReceiverConfig, wall_
 pub use session::{Slot, SlotUse};
 pub use sync_policy::SyncPolicy;
 pub use writer::{
-    RecordSink, Suspended, WalInbox, WalInput, WalProgress, WalWriteError, WalWriter,
+    Heartbeat, RecordSink, Suspended, WalInbox, WalInput, WalProgress, WalWriteError, WalWriter,
     WalWriterConfig,
 };

@@ -1,7 +1,7 @@
 //! Reading the log in pieces.
 
 use super::page::{HeaderBytes, PAGE_SIZE, PageBeginning, PageHeader, header_around, page_offset};
-use super::record::{ALIGNMENT, Link, PartialRecord};
+use super::record::{ALIGNMENT, Link, PartialRecord, RecordTail};
 use super::{DamageKind, RecordKind, WalDamage, WalFormat, WalRecord, fill};
 use crate::pg::{Lsn, TimelineId, WalSegmentSize};
 
@@ -36,6 +36,8 @@ pub struct WalReader {
     page_timeline: u32,
     /// Where the next record's link leads.
     link: Link,
+    /// The end of what began before the origin, if that may have been a switch record.
+    possible_switch_end: Option<Lsn>,
     state: State,
     /// What was found; nothing is read after it.
     damage: Option<WalDamage>,
@@ -46,8 +48,8 @@ pub struct WalReader {
 enum State {
     /// The first of all.
     Origin,
-    /// One of the `remaining > 0` bytes of a record that began before the origin.
-    Tail { remaining: usize },
+    /// One of a record that began before the origin.
+    Tail(RecordTail),
     /// The first of a record.
     Between,
     /// One of a record that is not complete.
@@ -68,6 +70,7 @@ impl WalReader {
             page_header: [0; size_of::<HeaderBytes>()],
             page_timeline: TimelineId::FIRST.number(),
             link: Link::Below(origin.start),
+            possible_switch_end: None,
             state: State::Origin,
             damage: None,
         }
@@ -86,6 +89,7 @@ impl WalReader {
     /// | the end of a record that began before the origin | behind it, although it cannot be proved |
     /// | records | [`WalRecord::end`] of the last one: aligned, before the header of a page |
     /// | a switch record | the first byte behind it that is not zero, the end of the segment at most |
+    /// | what may be the end of a switch record | the same, if zeros follow it, and no record |
     ///
     /// Behind a switch record, a crash of the server can leave old bytes, which nobody reads. They are
     /// passed over, and count when the next record is there.
@@ -154,11 +158,11 @@ impl WalReader {
                 continues(beginning, record.remaining())
                     .map_err(|kind| WalDamage { at: record.start(), kind })?;
             }
-            (State::Tail { remaining }, beginning) => {
-                continues(beginning, *remaining).map_err(|kind| WalDamage { at, kind })?;
+            (State::Tail(tail), beginning) => {
+                continues(beginning, tail.remaining()).map_err(|kind| WalDamage { at, kind })?;
             }
             (State::Origin, PageBeginning::Continuation { remaining }) => {
-                self.state = State::Tail { remaining };
+                self.state = State::Tail(RecordTail::of(remaining));
             }
             (_, PageBeginning::Record) => self.state = State::Between,
             (_, PageBeginning::Continuation { .. }) => {
@@ -173,10 +177,11 @@ impl WalReader {
         match &mut self.state {
             // Only if the origin was not the beginning of a page: what this belongs to is not known.
             State::Origin => Ok(contents.len()),
-            State::Tail { remaining } => {
-                let taken = contents.len().min(*remaining);
-                *remaining -= taken;
-                if *remaining == 0 {
+            State::Tail(tail) => {
+                let taken = tail.take(contents);
+                if tail.remaining() == 0 {
+                    let end = advanced(self.position, taken);
+                    self.possible_switch_end = tail.may_be_switch().then_some(end);
                     self.state = State::Aligning { record: None };
                 }
                 Ok(taken)
@@ -189,7 +194,14 @@ impl WalReader {
                 let start = record.start();
                 let damaged = |kind| WalDamage { at: start, kind };
                 let format = self.origin.format;
-                let taken = record.take(contents, format, self.link).map_err(damaged)?;
+                let taken = match record.take(contents, format, self.link) {
+                    Err(DamageKind::RecordTooShort(0))
+                        if self.possible_switch_end == Some(start) =>
+                    {
+                        return Ok(self.begin_unused(contents));
+                    }
+                    taken => taken.map_err(damaged)?,
+                };
                 if record.is_complete() {
                     let kind = record.prove().map_err(damaged)?;
                     let end = self.end_of(kind, advanced(self.position, taken));
@@ -222,6 +234,13 @@ impl WalReader {
             }
             on_record(record);
         }
+    }
+
+    /// Goes on with the rest of a segment, of which all is zero that came before these bytes.
+    fn begin_unused(&mut self, contents: &[u8]) -> usize {
+        self.proven = self.position;
+        self.state = State::Unused;
+        self.take_unused(contents)
     }
 
     fn take_unused(&mut self, contents: &[u8]) -> usize {

@@ -92,6 +92,18 @@ struct Header {
 }
 
 impl Header {
+    /// Reads the fields of a whole header.
+    fn decode(mut fields: &[u8]) -> Self {
+        fields.advance(8);
+        let (previous, info, manager) = (fields.get_u64_le(), fields.get_u8(), fields.get_u8());
+        fields.advance(2);
+        Header { previous: Lsn::new(previous), info, manager, crc: fields.get_u32_le() }
+    }
+
+    fn is_of_switch(self) -> bool {
+        self.manager == XLOG_MANAGER && self.info & XLOG_OPERATION == XLOG_SWITCH
+    }
+
     fn check(self, format: WalFormat, link: Link) -> Result<(), DamageKind> {
         if !format.has_resource_manager(self.manager) {
             return Err(DamageKind::ResourceManager(self.manager));
@@ -186,12 +198,7 @@ impl PartialRecord {
     }
 
     fn header(&self) -> Header {
-        // The array is longer than all fields.
-        let mut fields = self.kept.as_slice();
-        fields.advance(8);
-        let (previous, info, manager) = (fields.get_u64_le(), fields.get_u8(), fields.get_u8());
-        fields.advance(2);
-        Header { previous: Lsn::new(previous), info, manager, crc: fields.get_u32_le() }
+        Header::decode(&self.kept)
     }
 
     /// Makes sure that the complete record is what was written, and returns what it is.
@@ -206,12 +213,48 @@ impl PartialRecord {
         }
         let kept_body = self.kept.get(HEADER_SIZE..self.taken.min(KEPT_SIZE));
         Ok(match (header.manager, header.info) {
-            (XLOG_MANAGER, info) if info & XLOG_OPERATION == XLOG_SWITCH => RecordKind::Switch,
+            _ if header.is_of_switch() => RecordKind::Switch,
             (XACT_MANAGER, info) if XACT_COMMITS.contains(&(info & XACT_OPERATION)) => {
                 kept_body.and_then(commit_time).map_or(RecordKind::Other, RecordKind::Commit)
             }
             _ => RecordKind::Other,
         })
+    }
+}
+
+/// The end of a record whose beginning is not known.
+#[derive(Clone, Debug)]
+pub(super) struct RecordTail {
+    remaining: usize,
+    /// If there is less than a header: that of a record that has nothing else, its beginning left out.
+    header: Option<[u8; HEADER_SIZE]>,
+}
+
+impl RecordTail {
+    /// Begins the last `remaining` bytes of a record.
+    pub(super) fn of(remaining: usize) -> Self {
+        let header = (remaining < HEADER_SIZE).then_some([0; HEADER_SIZE]);
+        RecordTail { remaining, header }
+    }
+
+    /// Returns the bytes that are missing.
+    pub(super) fn remaining(&self) -> usize {
+        self.remaining
+    }
+
+    /// Takes bytes up to the end of the record. Returns their number.
+    pub(super) fn take(&mut self, bytes: &[u8]) -> usize {
+        let bytes = bytes.get(..self.remaining).unwrap_or(bytes);
+        if let Some(header) = &mut self.header {
+            fill(header, HEADER_SIZE - self.remaining, bytes);
+        }
+        self.remaining -= bytes.len();
+        bytes.len()
+    }
+
+    /// Says of a tail that is all there whether it can be that of a switch record, which is a header and nothing else.
+    pub(super) fn may_be_switch(&self) -> bool {
+        self.header.is_some_and(|header| Header::decode(&header).is_of_switch())
     }
 }
 

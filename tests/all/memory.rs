@@ -3,9 +3,10 @@
 use std::fs::{self, File};
 
 use crate::support::account::give_to_server;
-use crate::support::acknowledged::{Log, Target, receiver};
+use crate::support::acknowledged::{Target, receiver};
 use crate::support::client::Client;
 use crate::support::installation::Installation;
+use crate::support::log::Log;
 use crate::support::scratch::Scratch;
 use crate::support::server::Server;
 
@@ -46,27 +47,29 @@ fn memory_stays_below_its_bound_while_wal_is_received(installation: Installation
     let server = Server::builder(installation).setting("max_wal_size=1GB").start();
     let log = Log::of(&server);
     let scratch = Scratch::new();
-    let kinds: [&[&str]; 5] = [
-        &[],
-        &["--synchronous"],
-        &["--synchronous", "-Z", "gzip"],
-        &["-Z", "lz4"],
-        &["--synchronous", "-Z", "zstd"],
+    // Where as many threads compress on each machine, the bound is not to be reached by far.
+    let kinds: [(&[&str], u64); 6] = [
+        (&[], BOUND_KIB),
+        (&["--synchronous"], BOUND_KIB),
+        (&["--synchronous", "-Z", "gzip"], BOUND_KIB),
+        (&["-Z", "lz4"], BOUND_KIB),
+        (&["-Z", "zstd:workers=2"], BOUND_KIB - 8 * 1024),
+        (&["--synchronous", "-Z", "zstd"], BOUND_KIB),
     ];
     let targets =
-        [0, 1, 2, 3, 4].map(|kind| Target::new(&log, scratch.join(format!("kind_{kind}"))));
+        [0, 1, 2, 3, 4, 5].map(|kind| Target::new(&log, scratch.join(format!("kind_{kind}"))));
     log.ask(
         "SELECT count(pg_logical_emit_message(true, '', repeat(md5(i::text), 32768)))
          FROM generate_series(1, 192) i",
     );
     let end = log.segment_start(log.end()).to_string();
-    for (target, arguments) in targets.iter().zip(kinds) {
+    for (target, (arguments, bound_kib)) in targets.iter().zip(kinds) {
         let client = target.prepare(receiver()).args(arguments).args(["-E", &end]);
         let running = client.start();
         log.end_segment();
         let (finished, peak_kib) = running.wait_watching_memory();
         finished.succeeded();
-        assert!(peak_kib < BOUND_KIB, "{arguments:?}: it used {peak_kib} KiB");
+        assert!(peak_kib < bound_kib, "{arguments:?}: it used {peak_kib} KiB");
         target.assert_acknowledged_is_held();
     }
 }

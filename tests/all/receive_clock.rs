@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::support::acknowledged::{Log, Target, receiver, source};
+use crate::support::acknowledged::{Target, receiver};
 use crate::support::installation::Installation;
+use crate::support::log::{Log, source};
 use crate::support::scratch::Scratch;
 use crate::support::skip;
 

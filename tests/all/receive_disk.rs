@@ -7,9 +7,10 @@ use std::process::Command;
 use std::thread;
 
 use crate::support::account::server_command;
-use crate::support::acknowledged::{Log, Target, receiver, source, wait_until_said};
+use crate::support::acknowledged::{Target, receiver, wait_until_said};
 use crate::support::client::Finished;
 use crate::support::installation::Installation;
+use crate::support::log::{Log, source};
 use crate::support::mount::{Ballast, Disk, Mount};
 use crate::support::scratch::{Scratch, run};
 use crate::support::workload::Flood;

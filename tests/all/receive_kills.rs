@@ -8,8 +8,9 @@ use std::time::Duration;
 use pgsiphon::pg::Lsn;
 use rustix::process::Signal;
 
-use crate::support::acknowledged::{Log, Target, receiver, source};
+use crate::support::acknowledged::{Target, receiver};
 use crate::support::installation::Installation;
+use crate::support::log::{Log, source};
 use crate::support::proxy::{Fault, Proxy};
 use crate::support::random::Random;
 use crate::support::scratch::Scratch;

@@ -3,10 +3,11 @@
 use std::fs;
 use std::thread;
 
-use crate::support::acknowledged::{Log, Target, on_a_later_timeline, receiver, source};
+use crate::support::acknowledged::{Target, receiver};
 use crate::support::client::Running;
 use crate::support::installation::Installation;
 use crate::support::link::Link;
+use crate::support::log::{Log, on_a_later_timeline, source};
 use crate::support::proxy::{Fault, Proxy};
 use crate::support::random::Random;
 use crate::support::scratch::Scratch;

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::support::acknowledged::{Log, Target, on_a_later_timeline, receiver};
+use crate::support::acknowledged::{Target, receiver};
 use crate::support::installation::Installation;
+use crate::support::log::{Log, on_a_later_timeline};
 use crate::support::mount::Disk;
 use crate::support::random::Random;
 use crate::support::scratch::names;

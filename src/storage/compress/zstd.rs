@@ -7,10 +7,11 @@ use ::zstd::stream::raw::{CParameter, Encoder, InBuffer, Operation as _, OutBuff
 
 use super::{CompressError, Output};
 
-/// How much each thread compresses at once. libzstd would take four windows, 8 MiB at its default level,
-/// and hold as much for each thread and more. At this size the output is as large (level 3: 0.1 % smaller)
-/// and memory a quarter. Where a window needs larger pieces, libzstd makes them larger.
-const JOB_SIZE: u32 = 1 << 20;
+/// How much each thread compresses at once: the least that libzstd takes. It would take four windows, 8 MiB at its
+/// default level, and hold as much for each thread and more. Against pieces of 1 MiB, the output is 0.8 % larger at
+/// level 3, it takes no longer, and memory is a third less: two files are compressed at once when a WAL segment ends
+/// and the next one begins. Where a window needs larger pieces, libzstd makes them larger.
+const JOB_SIZE: u32 = 512 << 10;
 
 /// Room for compressed bytes: a write of that size to the file or pipe costs little by itself.
 const OUTPUT_SIZE: usize = 256 << 10;

@@ -1,6 +1,5 @@
 //! Proving the log and writing it into segments.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::closer::Closer;
@@ -64,7 +63,7 @@ impl LogWriter {
     }
 
     /// Takes what arrived, and settles it if the server has no more or somebody waits for it.
-    pub(super) fn take(&mut self, items: VecDeque<WalInput>) -> Result<(), WalWriteError> {
+    pub(super) fn take(&mut self, items: Vec<WalInput>) -> Result<(), WalWriteError> {
         if items.is_empty() {
             return Ok(());
         }

@@ -33,8 +33,8 @@ use crate::walrecord::{WalFormat, WalRecord};
 
 pub use error::WalWriteError;
 use log_writer::LogWriter;
-pub use progress::WalProgress;
-use progress::{Acknowledger, Heartbeat};
+use progress::Acknowledger;
+pub use progress::{Heartbeat, WalProgress};
 use turns::Turns;
 
 /// Received bytes that wait for the writer at most. Enough for what a fast server sends during a slow sync
@@ -94,7 +94,6 @@ pub struct WalInbox {
     queue: InboxSender<WalInput>,
     turns: Arc<Turns>,
     in_place: Option<InPlace>,
-    heartbeat: Heartbeat,
 }
 
 impl fmt::Debug for WalInbox {
@@ -127,11 +126,6 @@ impl WalInbox {
             Some(_) | None => self.queue.push(input, weight),
         }
     }
-
-    /// Returns a number that changes as long as the writer gets on, however slowly.
-    pub fn heartbeat(&self) -> u64 {
-        self.heartbeat.count()
-    }
 }
 
 /// The writer of one timeline's stream.
@@ -139,6 +133,7 @@ impl WalInbox {
 pub struct WalWriter {
     worker: Worker<(), Result<Suspended, WalWriteError>>,
     progress: watch::Receiver<WalProgress>,
+    heartbeat: Heartbeat,
 }
 
 /// What is left behind when a stream ends.
@@ -169,13 +164,18 @@ impl WalWriter {
         let shared = Arc::clone(&turns);
         let worker = Worker::spawn("wal-writer", 1, move |_| shared.run());
         let worker = worker.map_err(WalWriteError::Thread)?;
-        let inbox = WalInbox { queue: sender, turns, in_place, heartbeat };
-        Ok((inbox, WalWriter { worker, progress }))
+        let inbox = WalInbox { queue: sender, turns, in_place };
+        Ok((inbox, WalWriter { worker, progress, heartbeat }))
     }
 
     /// Returns how far the writer is, and hears of changes.
     pub fn progress(&self) -> watch::Receiver<WalProgress> {
         self.progress.clone()
+    }
+
+    /// Returns what shows whether the writer gets on.
+    pub fn heartbeat(&self) -> Heartbeat {
+        self.heartbeat.clone()
     }
 
     /// Waits until the writer, whose inbox must be gone, has written and synced everything.

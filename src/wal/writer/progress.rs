@@ -33,7 +33,7 @@ pub(super) struct Acknowledger {
 
 /// Shows that a writer gets on, however slowly.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Heartbeat(Arc<AtomicU64>);
+pub struct Heartbeat(Arc<AtomicU64>);
 
 impl Heartbeat {
     /// Shows that something was done.
@@ -41,8 +41,8 @@ impl Heartbeat {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Returns how often something was done.
-    pub(super) fn count(&self) -> u64 {
+    /// Returns a number that changes as long as the writer gets on.
+    pub fn count(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }

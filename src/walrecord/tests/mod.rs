@@ -210,6 +210,67 @@ fn a_switch_record_may_end_with_its_segment() {
     assert_eq!((outcome.proven, outcome.damage), (end(&log), None));
 }
 
+/// Adds a switch record of which `cut` bytes are in the segment before, and the rest of its segment. Returns its
+/// position.
+fn switch_across_segments(log: &mut WalBuilder, cut: usize) -> u64 {
+    while log.bytes.len() < SEGMENT_SIZE as usize - PAGE_SIZE {
+        fill_page(log, 0);
+    }
+    fill_page(log, cut);
+    let switch = log.record(SWITCH.0, SWITCH.1, &[]);
+    assert_eq!(log.bytes.len(), SEGMENT_SIZE as usize + 40 + 24 - cut);
+    log.bytes.resize(2 * SEGMENT_SIZE as usize, 0);
+    switch
+}
+
+#[test]
+fn a_switch_record_may_begin_before_the_origin() {
+    // The header is cut, as records are aligned.
+    for cut in [8, 16] {
+        let mut log = WalBuilder::new();
+        let switch = switch_across_segments(&mut log, cut);
+        let next = log.record(HEAP, 0, &[7; 9000]);
+        assert!(read_all(&log).starts().ends_with(&[switch, next]));
+        let segment = origin(START + u64::from(SEGMENT_SIZE));
+        let bytes = &log.bytes[SEGMENT_SIZE as usize..];
+        let outcome = read_from(segment, bytes);
+        assert_eq!(outcome.starts(), [next]);
+        assert_eq!((outcome.proven, outcome.damage), (end(&log), None));
+        // Zeros count, as behind a switch record that was read.
+        let tail = 40 + 24 - cut;
+        for length in [tail, tail + 4, tail + 100, SEGMENT_SIZE as usize] {
+            let outcome = read_from(segment, &bytes[..length]);
+            let proven = segment.start.checked_add(length as u64).unwrap();
+            assert_eq!(outcome, Outcome { records: Vec::new(), proven, damage: None });
+        }
+    }
+}
+
+#[test]
+fn only_a_switch_record_lets_a_segment_end_early() {
+    let start = START + u64::from(SEGMENT_SIZE);
+    for cut in [8, 16] {
+        let mut log = WalBuilder::new();
+        switch_across_segments(&mut log, cut);
+        let bytes = &log.bytes[SEGMENT_SIZE as usize..];
+        let tail = 40 + 24 - cut;
+        let missing =
+            WalDamage { at: Lsn::new(start + tail as u64), kind: DamageKind::RecordTooShort(0) };
+        // Another operation, another resource manager.
+        for field in [tail - 8, tail - 7] {
+            let mut bytes = bytes.to_vec();
+            bytes[field] = 0x10;
+            assert_eq!(read_from(origin(start), &bytes).damage, Some(missing));
+        }
+        // Where something follows, it was none; and it has to be a record.
+        let mut bytes = bytes.to_vec();
+        bytes[tail] = 1;
+        let kind = DamageKind::RecordTooShort(1);
+        let outcome = read_from(origin(start), &bytes);
+        assert_eq!(outcome.damage, Some(WalDamage { kind, ..missing }));
+    }
+}
+
 /// Cuts a record at the end of page `page`, as a crash does, and goes on behind it.
 fn overwrite(log: &mut WalBuilder, page: usize) {
     let last_complete = log.last_record;

@@ -275,6 +275,13 @@ impl Running {
         self.stderr.so_far()
     }
 
+    /// Says whether it has a thread of this name. Those that wait for a dead disk outlast its end.
+    pub fn has_thread(&self, name: &str) -> bool {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).into_iter().flatten();
+        let names = tasks.flatten().map(|task| fs::read_to_string(task.path().join("comm")));
+        names.flatten().any(|found| found.trim_end() == name)
+    }
+
     /// Says whether it has ended.
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()

@@ -10,6 +10,7 @@ pub mod installation;
 #[cfg(feature = "gssapi")]
 pub mod kdc;
 pub mod link;
+pub mod log;
 pub mod mount;
 pub mod mutation;
 pub mod proxy;
