@@ -1,4 +1,5 @@
-//! The stages of the streaming path, one by one: frames, tar, digests, compression, WAL records, pages.
+//! The stages of the streaming path, one by one: frames, tar, digests, compression, WAL records, pages, files,
+//! WAL segments.
 //!
 //! Run one with `cargo bench --bench components -- tar`; compare with a saved state with
 //! `--save-baseline NAME` and `--baseline NAME`.
@@ -6,9 +7,12 @@
 #[path = "../src/walrecord/fixture.rs"]
 mod log;
 
+use std::collections::HashMap;
 use std::convert::Infallible;
+use std::fs::create_dir_all;
 use std::hint::black_box;
 use std::io::{self, Write};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use bytes::{Bytes, BytesMut};
@@ -18,8 +22,12 @@ use pgsiphon::archive::{Member, MemberSink, NewMember, TarParser, padding};
 use pgsiphon::page::{PageChecksums, PageReader, PageRules, RelationFile};
 use pgsiphon::pg::{ChecksumAlgorithm, Compression, Digester, Lsn, TimelineId, WalSegmentSize};
 use pgsiphon::protocol::{Message, poll_frame};
-use pgsiphon::storage::{TarFile, TarOutput};
+use pgsiphon::storage::{
+    DirectIo, Disk, DiskConfig, Extractor, ExtractorConfig, TarFile, TarOutput,
+};
+use pgsiphon::wal::{SyncPolicy, WalInput, WalWriter, WalWriterConfig};
 use pgsiphon::walrecord::{WalFormat, WalOrigin, WalReader};
+use tokio::runtime::Builder;
 
 /// What one read of a socket gives.
 const READ_SIZE: usize = 256 << 10;
@@ -270,5 +278,89 @@ fn pages(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, frames, tar, digests, codecs, wal_records, pages);
+/// Archives are extracted into a directory of the system's temporary files, everything synced.
+fn files(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("files");
+    group.sample_size(10);
+    for (name, count, size) in [("large", 2, 64 << 20), ("small", 2_000, 8192)] {
+        let archive = archive(count, size);
+        group.throughput(Throughput::Bytes(archive.len() as u64));
+        group.bench_function(name, |bencher| {
+            bencher.iter_batched_ref(
+                || tempfile::tempdir().expect("a directory"),
+                |root| extract(archive.clone(), root.path()),
+                BatchSize::PerIteration,
+            );
+        });
+    }
+    group.finish();
+}
+
+fn extract(mut archive: Bytes, root: &Path) {
+    create_dir_all(root.join("base/16384")).expect("directories");
+    let disk = Disk::start(DiskConfig { sync: true, direct_io: DirectIo::Auto }).expect("threads");
+    let config = ExtractorConfig {
+        root: root.to_owned(),
+        wal_directory: None,
+        tablespace_links: HashMap::new(),
+    };
+    let mut extractor = Extractor::new(config, disk.handle());
+    let mut parser = TarParser::default();
+    while !archive.is_empty() {
+        let chunk = archive.split_to(archive.len().min(PAYLOAD_SIZE));
+        parser.handle(chunk, &mut extractor).expect("a valid archive");
+    }
+    drop(extractor);
+    disk.finish().expect("a disk that takes everything");
+}
+
+/// WAL is written in segments, proved and synced.
+fn segments(criterion: &mut Criterion) {
+    let wal = Bytes::from(wal(8192 + 27));
+    let mut group = criterion.benchmark_group("segments");
+    group.sample_size(10);
+    group.throughput(Throughput::Bytes(wal.len() as u64));
+    for (name, compression) in [("plain", None), ("lz4", Some(Compression::Lz4 { level: None }))] {
+        group.bench_function(name, |bencher| {
+            bencher.iter_batched_ref(
+                || tempfile::tempdir().expect("a directory"),
+                |directory| write_segments(&wal, directory.path(), compression),
+                BatchSize::PerIteration,
+            );
+        });
+    }
+    group.finish();
+}
+
+fn write_segments(wal: &Bytes, directory: &Path, compression: Option<Compression>) {
+    let config = WalWriterConfig {
+        directory: directory.to_owned(),
+        file_mode: 0o600,
+        direct_io: DirectIo::Auto,
+        sync: SyncPolicy::Segments,
+        compression,
+        timeline: TimelineId::FIRST,
+        segment_size: WalSegmentSize::from_bytes(log::SEGMENT_SIZE.into()).expect("valid"),
+        start: Lsn::new(log::START),
+        format: WalFormat::of_page_magic(log::PAGE_MAGIC),
+        system_identifier: Some(log::SYSTEM_IDENTIFIER),
+    };
+    let on_record = Box::new(|record: &_| drop(black_box(record)));
+    let (inbox, writer) = WalWriter::start(config, on_record, None).expect("a thread");
+    let runtime = Builder::new_current_thread().build().expect("a runtime");
+    runtime.block_on(async {
+        let mut start = Lsn::new(log::START);
+        for offset in (0..wal.len()).step_by(WAL_MESSAGE_SIZE) {
+            let bytes = wal.slice(offset..wal.len().min(offset + WAL_MESSAGE_SIZE));
+            let next = Lsn::new(start.offset() + bytes.len() as u64);
+            inbox.room().await.expect("a writer");
+            inbox.push(vec![WalInput::Data { start, bytes, is_latest: false }]);
+            start = next;
+        }
+        drop(inbox);
+        writer.finish().await.expect("a disk that takes everything");
+    });
+}
+
+criterion_group!(benches, frames, tar, digests, codecs, wal_records, pages, files, segments);
 criterion_main!(benches);
