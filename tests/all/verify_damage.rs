@@ -389,11 +389,10 @@ const WAL: &[Damage] = &[
         "WAL parsing failed for timeline 1",
         "pg_waldump: error: could not read file \"00000001{segment}\": read 100 of 8192",
     ]),
-    // The size of segments stands in them; without any, it is taken for the usual one.
     Damage::of(
         "empty segment",
         |backup| truncate(last_segment(&backup.join("pg_wal")), 0),
-        &["could not find file \"000000010000000000000000\": No such file or directory", "WAL parsing failed for timeline 1"],
+        &["could not read from file \"00000001{segment}\", offset 0: read 0 of {all}", "WAL parsing failed for timeline 1"],
     )
     .original(&[
         "WAL parsing failed for timeline 1",

@@ -320,7 +320,8 @@ impl Words {
             // without its timeline.
             ("{wal}", format!("0/{:X}", start >> 8)),
             ("{segment}", format!("{:016X}", start / SEGMENT_SIZE)),
-            // What is needed of the segment, but for 100 bytes.
+            // What is needed of the segment, all and but for 100 bytes.
+            ("{all}", (end % SEGMENT_SIZE).to_string()),
             ("{rest}", (end % SEGMENT_SIZE - 100).to_string()),
             ("{identifier}", identifier(&backup)),
         ])
