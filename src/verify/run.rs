@@ -74,13 +74,18 @@ fn read_manifest(config: &VerifyConfig) -> Result<(Listing, ManifestSummary), Ve
 }
 
 fn rules(config: &VerifyConfig, summary: &ManifestSummary) -> ContentsRules {
-    // Newest timeline first, so this is where the backup began.
-    let started_at = summary.wal_ranges.last().map_or(Lsn::INVALID, |range| range.start_lsn);
+    // Newest timeline first.
+    let (first, last) = (summary.wal_ranges.last(), summary.wal_ranges.first());
+    let started_at = first.map_or(Lsn::INVALID, |range| range.start_lsn);
+    let ended_at = last.map_or(Lsn::new(u64::MAX), |range| range.end_lsn);
     ContentsRules {
         is_compared: config.contents == Contents::Compared,
         // Whether there are checksums shows when the control file comes, which is last in an archive.
-        pages: (config.pages == Pages::Checked)
-            .then_some(PageRules { started_at, checksums: PageChecksums::Unknown }),
+        pages: (config.pages == Pages::Checked).then_some(PageRules {
+            started_at,
+            ended_at,
+            checksums: PageChecksums::Unknown,
+        }),
     }
 }
 
