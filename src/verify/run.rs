@@ -1,6 +1,5 @@
 //! Verifying from beginning to end.
 
-use std::collections::HashSet;
 use std::fs::{self, File};
 use std::path::Path;
 
@@ -13,7 +12,7 @@ use super::wal::WalSource;
 use super::work::{Work, do_all};
 use super::{
     BackupForm, Contents, Finding, Pages, VerifyConfig, VerifyError, VerifyProgress, WalLocation,
-    plain,
+    plain, tar,
 };
 use crate::manifest::{ManifestError, ManifestSummary};
 use crate::page::{PageChecksums, PageRules};
@@ -101,9 +100,7 @@ fn verify_tar(config: &VerifyConfig, verification: &Verification<'_>) -> Result<
     let missing = || WalSource::Directory(config.directory.join("pg_wal"));
     works.extend(wal_work(config, || wal.unwrap_or_else(missing)));
     do_all(verification, works)?;
-    for missing in verification.listing.missing(&HashSet::new()) {
-        verification.findings.add(missing);
-    }
+    tar::find_missing(verification);
     Ok(())
 }
 

@@ -96,6 +96,16 @@ impl Findings {
         }
     }
 
+    /// Returns the names of the archives that could not be read to their end.
+    pub(super) fn broken_archives(&self) -> Vec<Vec<u8>> {
+        let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_broken = |finding: &&Finding| {
+            let is_of_whole = matches!(finding.problem, Problem::Archive(_) | Problem::Io(_));
+            is_of_whole && finding.archive.is_none()
+        };
+        all.iter().filter(is_broken).map(|finding| finding.path.clone()).collect()
+    }
+
     /// Says whether nothing more is wanted.
     pub(super) fn is_over(&self) -> bool {
         self.is_over.load(Ordering::Relaxed)

@@ -56,6 +56,7 @@ mod targets;
 mod tls;
 mod verify_damage;
 mod verify_damage_tar;
+mod verify_damage_tar_parts;
 mod verify_fuzz;
 mod verify_manifest;
 mod verify_options;
