@@ -42,7 +42,7 @@ pub fn verify(config: &VerifyConfig, progress: &VerifyProgress) -> Result<Verdic
         listing,
         rules: rules(config, &summary),
         cluster: ClusterCheck::new(summary.clone(), config.pages, config.directory.clone()),
-        findings: Findings::new(config.on_finding),
+        findings: Findings::new(config.on_finding, summary.file_count),
         progress,
     };
     match form {

@@ -54,6 +54,7 @@ mod standby;
 mod tablespaces;
 mod targets;
 mod tls;
+mod verify_bombs;
 mod verify_damage;
 mod verify_damage_tar;
 mod verify_damage_tar_parts;
