@@ -1,13 +1,14 @@
 //! Each way to damage a backup in tar format, with each compression, and what both programs say of it.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use pgsiphon::pg::CompressionFormat;
 
 use crate::support::damage::{BackupFormat, Damage, Said, Sample, assert_found};
 use crate::support::installation::Installation;
-use crate::support::tamper::{edit, flip, forbid, forge_manifest, make_fifo, truncate};
+use crate::support::tamper::{edit, flip, forbid, forge_manifest, make_fifo, relink, truncate};
 
 on_servers!(damage_in_archives_is_found: pg13 pg18);
 on_servers!(damage_in_compressed_archives_is_found: pg13 pg18);
@@ -117,6 +118,23 @@ const ARCHIVES: &[Damage] = &[
         |backup| fs::remove_file(backup.join("16384.tar")).unwrap(),
         &["\"{one}\" is present in the manifest but not on disk"],
     ),
+    Damage::of(
+        "archive is a link to its contents",
+        |backup| {
+            fs::rename(backup.join("16384.tar"), backup.with_file_name("elsewhere")).unwrap();
+            symlink("../elsewhere", backup.join("16384.tar")).unwrap();
+        },
+        &[],
+    ),
+    Damage::of(
+        "archive is a link to nothing",
+        |backup| relink(&backup.join("16384.tar"), "nowhere"),
+        &["could not stat file or directory \"16384.tar\": No such file or directory"],
+    )
+    .original(&[
+        "could not stat file or directory \"16384.tar\": No such file or directory",
+        "\"{one}\" is present in the manifest but not on disk",
+    ]),
     Damage::of(
         "unreadable archive",
         |backup| forbid(backup.join("16384.tar")),
