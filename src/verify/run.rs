@@ -24,7 +24,7 @@ use crate::storage::StorageError;
 pub struct Verdict {
     /// What the manifest says but for its files.
     pub summary: ManifestSummary,
-    /// All that is wrong, sorted by path.
+    /// All that is wrong, sorted by path; at last [`Problem::TooMany`](super::Problem::TooMany), if that is not all.
     pub findings: Vec<Finding>,
 }
 
