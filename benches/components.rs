@@ -263,7 +263,8 @@ fn wal_records(criterion: &mut Criterion) {
 
 fn pages(criterion: &mut Criterion) {
     let relation = RelationFile::of_path(b"base/5/16384").expect("a relation's name");
-    let rules = PageRules { started_at: Lsn::new(u64::MAX), checksums: PageChecksums::Present };
+    let none = Lsn::new(u64::MAX);
+    let rules = PageRules { started_at: none, ended_at: none, checksums: PageChecksums::Present };
     // Their checksums are wrong, which costs nothing more.
     let pages = rows().split_off(CONTENTS_SIZE - READ_SIZE);
     let mut group = criterion.benchmark_group("pages");

@@ -174,6 +174,7 @@ fn kind_and_data(problem: &Problem) -> (&'static str, Value) {
         Problem::Wal { timeline, reason } => {
             ("wal", json!({ "timeline": timeline.number(), "reason": reason }))
         }
+        Problem::TooMany(count) => ("too_many", json!({ "count": count })),
     }
 }
 

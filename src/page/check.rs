@@ -73,7 +73,7 @@ pub(super) fn check(
     rules: PageRules,
 ) -> Option<(Lsn, PageFault)> {
     let header = Header::of(page);
-    if header.lsn >= rules.started_at {
+    if (rules.started_at..=rules.ended_at).contains(&header.lsn) {
         return None;
     }
     let fault = if header.upper == 0 {

@@ -10,8 +10,13 @@ use crate::pg::Lsn;
 /// Which pages are checked, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageRules {
-    /// Where the backup began: pages with this position or a later one are left to replay.
+    /// Where the backup began: pages with this position or a later one are left to replay, up to
+    /// [`Self::ended_at`].
     pub started_at: Lsn,
+    /// Where the backup ended. No server wrote a page before the WAL up to the page's position, so a page of the backup
+    /// has a later one only if the position itself is damaged, or was there before the backup: a cluster whose WAL was
+    /// reset keeps such pages.
+    pub ended_at: Lsn,
     /// Whether the pages have checksums.
     pub checksums: PageChecksums,
 }

@@ -9,8 +9,11 @@ use crate::pg::Lsn;
 /// The position of [`known_page`].
 const LSN: Lsn = Lsn::new(0x170_FE08);
 
+/// No position is left to replay.
+const NONE: Lsn = Lsn::new(u64::MAX);
+
 const CHECKED: PageRules =
-    PageRules { started_at: Lsn::new(u64::MAX), checksums: PageChecksums::Present };
+    PageRules { started_at: NONE, ended_at: NONE, checksums: PageChecksums::Present };
 
 const HEADERS_ONLY: PageRules = PageRules { checksums: PageChecksums::Absent, ..CHECKED };
 
@@ -108,11 +111,32 @@ fn a_sound_checksum_does_not_excuse_an_impossible_header() {
 }
 
 #[test]
-fn pages_from_the_start_of_the_backup_on_are_left_to_replay() {
-    let page = altered(&[(1000, 1)]);
-    let since = |lsn| PageRules { started_at: Lsn::new(lsn), ..CHECKED };
-    assert!(check_page(&page, since(LSN.offset() + 1)).is_some());
-    assert_eq!(check_page(&page, since(LSN.offset())), None);
+fn damaged_pages_from_the_start_of_the_backup_to_its_end_are_left_to_replay() {
+    let damaged = altered(&[(1000, 1)]);
+    let lsn = LSN.offset();
+    for (started_at, ended_at, is_left) in [
+        (lsn + 1, lsn + 9, false),
+        (lsn, lsn + 9, true),
+        (lsn - 9, lsn, true),
+        (lsn - 9, lsn - 1, false),
+    ] {
+        let (started_at, ended_at) = (Lsn::new(started_at), Lsn::new(ended_at));
+        let rules = PageRules { started_at, ended_at, ..CHECKED };
+        assert_eq!(check_page(&damaged, rules).is_none(), is_left, "{started_at} to {ended_at}");
+        assert_eq!(check_page(&known_page(), rules), None);
+    }
+}
+
+/// After a reset, WAL may begin before the positions that pages have.
+#[test]
+fn a_position_behind_the_end_of_the_backup_is_found_by_the_checksum_alone() {
+    let rules = PageRules { started_at: LSN, ended_at: LSN, ..CHECKED };
+    let mut later = altered(&[(3, 0x80)]);
+    let is_checksum = |fault| matches!(fault, Some(PageFault::Checksum { .. }));
+    assert!(is_checksum(check_page(&later, rules)));
+    let checksum = page_checksum(&later, 0x83B3, 0);
+    later[8..10].copy_from_slice(&checksum.to_le_bytes());
+    assert_eq!(check_page(&later, rules), None);
 }
 
 #[test]

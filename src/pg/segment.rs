@@ -65,8 +65,10 @@ impl WalSegmentSize {
     /// The smallest size, with which there are the most names.
     pub const SMALLEST: WalSegmentSize = WalSegmentSize(1 << 20);
 
-    /// The size of clusters for which none was chosen.
-    pub const DEFAULT: WalSegmentSize = WalSegmentSize(16 << 20);
+    /// Gives all sizes, the smallest one first.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (20..=30).map(|power| WalSegmentSize(1 << power))
+    }
 
     /// Returns the size in bytes.
     pub const fn bytes(self) -> u64 {
@@ -151,6 +153,8 @@ impl SegmentNumber {
 mod tests {
     use super::*;
 
+    const USUAL: WalSegmentSize = WalSegmentSize(16 << 20);
+
     #[test]
     fn sizes_are_read_as_the_server_prints_them() {
         let sizes = [("1MB", 1 << 20), ("16MB", 16 << 20), ("1GB", 1 << 30)];
@@ -163,12 +167,19 @@ mod tests {
     }
 
     #[test]
+    fn all_sizes_are_sizes() {
+        let all: Vec<_> = WalSegmentSize::all().collect();
+        assert_eq!((all.len(), all[0]), (11, WalSegmentSize::SMALLEST));
+        assert!(all.iter().all(|&size| WalSegmentSize::from_bytes(size.bytes()) == Ok(size)));
+    }
+
+    #[test]
     fn names_follow_the_segment_size() {
         let timeline = TimelineId::FIRST;
         let name = |lsn, size: WalSegmentSize| {
             SegmentNumber::containing(Lsn::new(lsn), size).file_name(timeline, size)
         };
-        assert_eq!(name(0x2_FF00_0000, WalSegmentSize::DEFAULT), "0000000100000002000000FF");
+        assert_eq!(name(0x2_FF00_0000, USUAL), "0000000100000002000000FF");
         let small = WalSegmentSize(1 << 20);
         assert_eq!(name(0x2_FFF0_0000, small), "000000010000000200000FFF");
         let large = WalSegmentSize(1 << 30);
@@ -177,18 +188,15 @@ mod tests {
 
     #[test]
     fn segment_start_is_its_first_byte() {
-        let size = WalSegmentSize::DEFAULT;
+        let size = USUAL;
         let lsn = Lsn::new(0x1_0200_0028);
         assert_eq!(SegmentNumber::containing(lsn, size).start(size), Lsn::new(0x1_0200_0000));
     }
 
     #[test]
     fn segments_follow_each_other_to_the_end_of_the_address_space() {
-        let segment = |lsn| SegmentNumber::containing(Lsn::new(lsn), WalSegmentSize::DEFAULT);
-        assert_eq!(
-            segment(0xFFFF_FFFF).next(WalSegmentSize::DEFAULT),
-            Some(segment(0x1_0000_0000))
-        );
-        assert_eq!(segment(u64::MAX).next(WalSegmentSize::DEFAULT), None);
+        let segment = |lsn| SegmentNumber::containing(Lsn::new(lsn), USUAL);
+        assert_eq!(segment(0xFFFF_FFFF).next(USUAL), Some(segment(0x1_0000_0000)));
+        assert_eq!(segment(u64::MAX).next(USUAL), None);
     }
 }

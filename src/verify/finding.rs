@@ -102,6 +102,8 @@ pub enum Problem {
         /// What is wrong and where.
         reason: String,
     },
+    /// Verifying was ended after so many findings; comes last, and has no path.
+    TooMany(usize),
 }
 
 impl fmt::Display for Finding {
@@ -180,6 +182,9 @@ impl fmt::Display for Finding {
             }
             (Problem::Wal { timeline, reason }, _) => {
                 write!(f, "{reason}\nWAL parsing failed for timeline {timeline}")
+            }
+            (Problem::TooMany(count), _) => {
+                write!(f, "verification was ended after {count} problems")
             }
         }
     }

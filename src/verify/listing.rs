@@ -1,6 +1,6 @@
 //! The manifest as a table of what has to be there.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::io::Read;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -73,15 +73,15 @@ impl Listing {
         self.ignored.iter().any(|ignored| is_at_or_below(path, ignored))
     }
 
-    /// Returns what was not found, but for what is at or below paths that nobody could look into.
+    /// Returns what was not found where one could look for it.
     pub(super) fn missing<'a>(
         &'a self,
-        unreadable: &'a HashSet<Vec<u8>>,
+        is_out_of_reach: impl Fn(&[u8]) -> bool + 'a,
     ) -> impl Iterator<Item = Finding> + 'a {
         let is_missing = move |path: &[u8], listed: &Listed| {
             !listed.is_found.load(Ordering::Relaxed)
                 && !self.ignores(path)
-                && !with_parents(path).any(|path| unreadable.contains(path))
+                && !is_out_of_reach(path)
         };
         let missing = self.files.iter().filter(move |(path, listed)| is_missing(path, listed));
         missing.map(|(path, _)| Finding {
@@ -90,14 +90,6 @@ impl Listing {
             problem: Problem::Missing,
         })
     }
-}
-
-/// Gives a path and all directories above it.
-fn with_parents(path: &[u8]) -> impl Iterator<Item = &[u8]> {
-    std::iter::successors(Some(path), |path| {
-        let end = path.iter().rposition(|&byte| byte == b'/')?;
-        path.get(..end)
-    })
 }
 
 /// Says whether a path is another one, or lies below it.

@@ -51,7 +51,8 @@ pub(super) fn walk<'a>(
         unreadable: HashSet::new(),
     };
     walk.visit_all(&[], names);
-    for missing in verification.listing.missing(&walk.unreadable) {
+    let is_unreadable = |path: &[u8]| with_parents(path).any(|path| walk.unreadable.contains(path));
+    for missing in verification.listing.missing(is_unreadable) {
         verification.findings.add(missing);
     }
     Ok(walk.works)
@@ -145,6 +146,14 @@ impl Walk<'_> {
     fn find(&mut self, path: Vec<u8>, problem: Problem) {
         self.verification.findings.add(Place { path, archive: None }.finding(problem));
     }
+}
+
+/// Gives a path and all directories above it.
+fn with_parents(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::successors(Some(path), |path| {
+        let end = path.iter().rposition(|&byte| byte == b'/')?;
+        path.get(..end)
+    })
 }
 
 fn identity(metadata: &Metadata) -> (u64, u64) {

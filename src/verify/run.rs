@@ -1,6 +1,5 @@
 //! Verifying from beginning to end.
 
-use std::collections::HashSet;
 use std::fs::{self, File};
 use std::path::Path;
 
@@ -13,7 +12,7 @@ use super::wal::WalSource;
 use super::work::{Work, do_all};
 use super::{
     BackupForm, Contents, Finding, Pages, VerifyConfig, VerifyError, VerifyProgress, WalLocation,
-    plain,
+    plain, tar,
 };
 use crate::manifest::{ManifestError, ManifestSummary};
 use crate::page::{PageChecksums, PageRules};
@@ -25,7 +24,7 @@ use crate::storage::StorageError;
 pub struct Verdict {
     /// What the manifest says but for its files.
     pub summary: ManifestSummary,
-    /// All that is wrong, sorted by path.
+    /// All that is wrong, sorted by path; at last [`Problem::TooMany`](super::Problem::TooMany), if that is not all.
     pub findings: Vec<Finding>,
 }
 
@@ -43,7 +42,7 @@ pub fn verify(config: &VerifyConfig, progress: &VerifyProgress) -> Result<Verdic
         listing,
         rules: rules(config, &summary),
         cluster: ClusterCheck::new(summary.clone(), config.pages, config.directory.clone()),
-        findings: Findings::new(config.on_finding),
+        findings: Findings::new(config.on_finding, summary.file_count),
         progress,
     };
     match form {
@@ -74,13 +73,18 @@ fn read_manifest(config: &VerifyConfig) -> Result<(Listing, ManifestSummary), Ve
 }
 
 fn rules(config: &VerifyConfig, summary: &ManifestSummary) -> ContentsRules {
-    // Newest timeline first, so this is where the backup began.
-    let started_at = summary.wal_ranges.last().map_or(Lsn::INVALID, |range| range.start_lsn);
+    // Newest timeline first.
+    let (first, last) = (summary.wal_ranges.last(), summary.wal_ranges.first());
+    let started_at = first.map_or(Lsn::INVALID, |range| range.start_lsn);
+    let ended_at = last.map_or(Lsn::new(u64::MAX), |range| range.end_lsn);
     ContentsRules {
         is_compared: config.contents == Contents::Compared,
         // Whether there are checksums shows when the control file comes, which is last in an archive.
-        pages: (config.pages == Pages::Checked)
-            .then_some(PageRules { started_at, checksums: PageChecksums::Unknown }),
+        pages: (config.pages == Pages::Checked).then_some(PageRules {
+            started_at,
+            ended_at,
+            checksums: PageChecksums::Unknown,
+        }),
     }
 }
 
@@ -96,9 +100,7 @@ fn verify_tar(config: &VerifyConfig, verification: &Verification<'_>) -> Result<
     let missing = || WalSource::Directory(config.directory.join("pg_wal"));
     works.extend(wal_work(config, || wal.unwrap_or_else(missing)));
     do_all(verification, works)?;
-    for missing in verification.listing.missing(&HashSet::new()) {
-        verification.findings.add(missing);
-    }
+    tar::find_missing(verification);
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! Backups in tar format: which archives there are, and one pass over each.
 
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -21,6 +22,9 @@ use super::work::{OpenArchive, Work};
 use crate::archive::{BLOCK_SIZE, Member, MemberKind, MemberSink, TarError, TarParser};
 use crate::pg::{CompressionFormat, OsError};
 use crate::storage::StorageError;
+
+/// What precedes the identifiers of tablespaces in paths.
+const TABLESPACES: &str = "pg_tblspc/";
 
 /// The archives of a backup.
 #[derive(Debug, Default)]
@@ -57,7 +61,7 @@ impl<'a> ArchiveName<'a> {
     fn prefix(&self) -> String {
         match self.stem {
             "base" => String::new(),
-            oid => format!("pg_tblspc/{oid}/"),
+            oid => format!("{TABLESPACES}{oid}/"),
         }
     }
 }
@@ -135,10 +139,12 @@ impl Archives {
         prefix: String,
         verification: &Verification<'_>,
     ) -> Result<(), Problem> {
-        let io = |action, error| Problem::Io(StorageError::new(action, path, error).to_string());
+        let origin = Origin { name, prefix };
+        let io = |action, error| {
+            Problem::Io(StorageError::new(action, Path::new(&origin.name), error).to_string())
+        };
         let file = File::open(path).map_err(|error| io("open file", error))?;
         let size = file.metadata().map_err(|error| io("stat file", error))?.len();
-        let origin = Origin { name, prefix };
         let archive = Arc::new(OpenArchive { file });
         let works = &mut self.works;
         let mut index = Index { archive, origin: &origin, verification, offset: 0, left: 0, works };
@@ -163,6 +169,25 @@ impl Archives {
         verification.progress.advance(size.saturating_sub(index.left));
         outcome.map_err(|error: TarError<Infallible>| Problem::Archive(error.to_string()))
     }
+}
+
+/// Adds the files that are in none of the archives. Of those that belong into an archive that could not be read to its
+/// end, none is named: as in the original, which stops there, the archive's own finding is all that is said.
+pub(super) fn find_missing(verification: &Verification<'_>) {
+    let broken = verification.findings.broken_archives();
+    let names = broken.iter().filter_map(|name| ArchiveName::parse(str::from_utf8(name).ok()?));
+    let prefixes: HashSet<_> = names.map(|name| name.prefix().into_bytes()).collect();
+    for missing in verification.listing.missing(|path| prefixes.contains(prefix_of(path))) {
+        verification.findings.add(missing);
+    }
+}
+
+/// Returns the beginning of a path that the archive stands for in which the file belongs.
+fn prefix_of(path: &[u8]) -> &[u8] {
+    let oid = path.strip_prefix(TABLESPACES.as_bytes());
+    let end = oid.and_then(|oid| oid.iter().position(|&byte| byte == b'/'));
+    let prefix = end.and_then(|end| path.get(..=TABLESPACES.len() + end));
+    prefix.unwrap_or_default()
 }
 
 /// An archive, and where its members belong.

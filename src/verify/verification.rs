@@ -1,7 +1,7 @@
 //! What all threads share that verify one backup.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::cluster::{ClusterCheck, Part};
 use super::contents::{ContentsRules, Place};
@@ -64,36 +64,67 @@ impl Verification<'_> {
     }
 }
 
+/// How many findings there may be beside one for each file of the manifest. An archive that costs next to nothing may
+/// inflate to any number of files that are not listed.
+const FINDINGS_MAX: u64 = 10_000;
+
 /// What was found so far.
 #[derive(Debug)]
 pub(super) struct Findings {
-    all: Mutex<Vec<Finding>>,
+    kept: Mutex<Kept>,
     on_finding: OnFinding,
     is_over: AtomicBool,
 }
 
+#[derive(Debug)]
+struct Kept {
+    findings: Vec<Finding>,
+    /// How many more there may be.
+    room: u64,
+}
+
 impl Findings {
-    pub(super) fn new(on_finding: OnFinding) -> Self {
-        Findings { all: Mutex::default(), on_finding, is_over: AtomicBool::new(false) }
+    /// Begins for a manifest of so many files.
+    pub(super) fn new(on_finding: OnFinding, file_count: u64) -> Self {
+        let room = match on_finding {
+            OnFinding::GoOn => file_count.saturating_add(FINDINGS_MAX),
+            OnFinding::Stop => 1,
+        };
+        let kept = Mutex::new(Kept { findings: Vec::new(), room });
+        Findings { kept, on_finding, is_over: AtomicBool::new(false) }
+    }
+
+    /// Nothing that is done under the lock leaves a state that is not whole.
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds a finding; of those that are not wanted any more, none.
     pub(super) fn add(&self, finding: Finding) {
-        // Nothing that is done under the lock leaves a state that is not whole.
-        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept();
         if !self.is_over() {
-            all.push(finding);
-            let is_over = self.on_finding == OnFinding::Stop;
-            self.is_over.store(is_over, Ordering::Relaxed);
+            kept.findings.push(finding);
+            kept.room = kept.room.saturating_sub(1);
+            self.is_over.store(kept.room == 0, Ordering::Relaxed);
         }
     }
 
     /// Adds a finding that may turn out to be none.
     fn add_uncertain(&self, finding: Finding) {
-        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept();
         if !self.is_over() {
-            all.push(finding);
+            kept.findings.push(finding);
         }
+    }
+
+    /// Returns the names of the archives that could not be read to their end.
+    pub(super) fn broken_archives(&self) -> Vec<Vec<u8>> {
+        let is_broken = |finding: &&Finding| {
+            let is_of_whole = matches!(finding.problem, Problem::Archive(_) | Problem::Io(_));
+            is_of_whole && finding.archive.is_none()
+        };
+        let kept = self.kept();
+        kept.findings.iter().filter(is_broken).map(|finding| finding.path.clone()).collect()
     }
 
     /// Says whether nothing more is wanted.
@@ -102,11 +133,18 @@ impl Findings {
     }
 
     fn into_sorted(self, counts: impl FnMut(&Finding) -> bool) -> Vec<Finding> {
-        let mut all = self.all.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let is_over = self.is_over();
+        let kept = self.kept.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut all = kept.findings;
         all.retain(counts);
         all.sort_unstable();
-        if self.on_finding == OnFinding::Stop {
-            all.truncate(1);
+        match self.on_finding {
+            OnFinding::GoOn if is_over => {
+                let problem = Problem::TooMany(all.len());
+                all.push(Finding { path: Vec::new(), archive: None, problem });
+            }
+            OnFinding::GoOn => {}
+            OnFinding::Stop => all.truncate(1),
         }
         all
     }

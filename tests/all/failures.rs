@@ -9,6 +9,7 @@ use crate::fake_server::session::Session;
 use crate::fake_server::synthetic::Synthetic;
 use crate::fake_server::{FakeServer, Fault};
 use crate::recording::fixture::Fixture;
+use crate::support::agreement::BASEBACKUP;
 use crate::support::client::{Client, Finished};
 use crate::support::installation::Installation;
 use crate::support::mount::Mount;
@@ -18,11 +19,6 @@ use crate::support::server::Server;
 on_servers!(disks_that_fail: pg15 pg17 pg18);
 on_servers!(directories_that_cannot_be_filled: pg15 pg17 pg18);
 on_servers!(what_the_server_refuses: pg13 pg15 pg17 pg18);
-
-/// Runs both programs, the original first.
-fn both(prepare: impl Fn(Client) -> Client) -> [Finished; 2] {
-    [Client::original(), Client::drop_in()].map(|client| prepare(client).run())
-}
 
 /// Makes sure that both failed and said the same, but for what `blur` takes away from each line. Where
 /// the original adds errors of the process that it started for the WAL, only its first one counts. What
@@ -60,11 +56,13 @@ fn disks_that_fail(installation: Installation) {
     for arguments in [&["-X", "none"][..], &["-X", "fetch", "-Ft"]] {
         let Some(disk) = Mount::of_size("12m") else { return };
         let target = disk.path().join("target");
-        let finished = both(|client| client.to(&server).args(arguments).into_directory(&target));
+        let finished =
+            BASEBACKUP.run(|client| client.to(&server).args(arguments).into_directory(&target));
         agree(&finished, without_name, &format!("{arguments:?}"));
         assert!(names(disk.path()).is_empty(), "{arguments:?}");
         disk.make_read_only();
-        let finished = both(|client| client.to(&server).args(arguments).into_directory(&target));
+        let finished =
+            BASEBACKUP.run(|client| client.to(&server).args(arguments).into_directory(&target));
         agree(&finished, exactly, &format!("read-only: {arguments:?}"));
     }
 }
@@ -90,7 +88,8 @@ fn directories_that_cannot_be_filled(installation: Installation) {
         (&fresh, &["-T", &mapping]),
     ];
     for (target, arguments) in table {
-        let finished = both(|client| client.to(&server).args(arguments).into_directory(target));
+        let finished =
+            BASEBACKUP.run(|client| client.to(&server).args(arguments).into_directory(target));
         agree(&finished, exactly, &format!("{target:?} {arguments:?}"));
         assert!(!fresh.exists());
         assert_eq!(names(&full), ["file"]);
@@ -116,7 +115,8 @@ fn what_the_server_refuses(installation: Installation) {
         &["-Z", "server-gzip:level=x"],
     ];
     for arguments in table {
-        let finished = both(|client| client.to(&server).args(arguments).into_directory(&fresh));
+        let finished =
+            BASEBACKUP.run(|client| client.to(&server).args(arguments).into_directory(&fresh));
         agree(&finished, exactly, &format!("{arguments:?}"));
         assert!(!fresh.exists(), "{arguments:?}");
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use pgsiphon::control::BackupLabel;
+use pgsiphon::manifest::read_manifest;
 use pgsiphon::page::{PAGE_SIZE, PageChecksums, PageFault, PageReader, PageRules, RelationFile};
 use pgsiphon::pg::Lsn;
 
@@ -24,8 +25,12 @@ on_servers!(pages_of_a_backup_under_load_are_sound_but_for_those_left_to_replay:
 on_servers!(pages_of_an_incremental_backup_are_sound: pg17 pg18);
 on_servers!(pages_without_checksums_have_sound_headers: pg18);
 
-const ALL: PageRules =
-    PageRules { started_at: Lsn::new(u64::MAX), checksums: PageChecksums::Present };
+/// No page is left to replay.
+const ALL: PageRules = PageRules {
+    started_at: Lsn::new(u64::MAX),
+    ended_at: Lsn::new(u64::MAX),
+    checksums: PageChecksums::Present,
+};
 
 /// No multiple or divisor of a page.
 const PIECE_SIZE: usize = 100_003;
@@ -59,6 +64,13 @@ impl Relation {
         }
         reader.finish(&mut on_fault);
         faults
+    }
+
+    /// Returns the latest position of a page.
+    fn last_position(&self) -> Lsn {
+        let half = |bytes: &[u8]| u64::from(u32::from_le_bytes(bytes.try_into().unwrap()));
+        let position = |page: &[u8]| Lsn::new(half(&page[..4]) << 32 | half(&page[4..8]));
+        self.bytes.chunks(PAGE_SIZE).map(position).max().unwrap_or(Lsn::INVALID)
     }
 
     #[track_caller]
@@ -204,17 +216,31 @@ fn reported_in(line: &str, data: &Path) -> Reported {
 }
 
 fn pages_of_a_backup_under_load_are_sound_but_for_those_left_to_replay(installation: Installation) {
-    let server = Server::start(installation);
+    let primary = Server::start(installation);
     let scratch = Scratch::new();
-    let backup = scratch.join("backup");
-    let load = WriteLoad::start(&server);
-    // Slow enough for the load to change pages that are not sent yet.
-    let client = Client::original().to(&server).args(["-N", "-c", "fast", "-r", "20M"]);
-    client.into_directory(&backup).run().succeeded();
+    let copy = scratch.join("standby");
+    Client::original().to(&primary).args(["-N", "-R"]).into_directory(&copy).run().succeeded();
+    let standby = Server::from_backup(installation, &copy);
+    let load = WriteLoad::start(&primary);
+    for (name, server) in [("from_primary", &primary), ("from_standby", &standby)] {
+        let backup = scratch.join(name);
+        // Slow enough for the load to change pages that are not sent yet.
+        let client = Client::original().to(server).args(["-N", "-c", "fast", "-r", "20M"]);
+        client.into_directory(&backup).run().succeeded();
+        let rules = left_to_replay(&backup);
+        let relations = Relation::all(&backup);
+        relations.iter().for_each(|relation| relation.assert_sound(rules));
+        assert!(relations.iter().all(|relation| relation.last_position() <= rules.ended_at));
+    }
     drop(load);
-    let rules =
-        PageRules { started_at: label(&backup).start_lsn, checksums: PageChecksums::Present };
-    Relation::all(&backup).iter().for_each(|relation| relation.assert_sound(rules));
+}
+
+/// What the manifest says of a backup's start and end.
+fn left_to_replay(backup: &Path) -> PageRules {
+    let manifest = File::open(backup.join("backup_manifest")).unwrap();
+    let range = read_manifest(manifest, |_| Ok(())).unwrap().wal_ranges[0];
+    let (started_at, ended_at) = (range.start_lsn, range.end_lsn);
+    PageRules { started_at, ended_at, checksums: PageChecksums::Present }
 }
 
 fn label(backup: &Path) -> BackupLabel {

@@ -1,10 +1,10 @@
 //! The program under the name of `pg_receivewal` takes and refuses the command lines that the original does,
 //! with the same words and exit codes.
 
-use std::fs::{self, File};
+use std::fs;
 
-use crate::support::agreement::agree;
-use crate::support::client::{Client, Finished};
+use crate::support::agreement::{RECEIVEWAL, agree};
+use crate::support::client::Client;
 use crate::support::installation::Installation;
 use crate::support::scratch::Scratch;
 use crate::support::server::Server;
@@ -15,14 +15,7 @@ on_servers!(both_create_and_drop_slots: pg13 pg15 pg18);
 on_servers!(both_say_why_there_is_no_slot: pg13 pg18);
 on_servers!(a_first_connection_that_fails_ends_both: pg13 pg18);
 
-/// Runs both programs, the original first.
-fn both(prepare: impl Fn(Client) -> Client) -> [Finished; 2] {
-    [Client::receivewal_original(), Client::receivewal_drop_in()]
-        .map(|client| prepare(client).run())
-}
-
-/// Command lines that end before a connection is made. In the directory where they run there is a
-/// directory `d` and a file `f`.
+/// Command lines that end before a connection is made.
 const REFUSED: [&str; 54] = [
     "",
     "-v",
@@ -81,35 +74,17 @@ const REFUSED: [&str; 54] = [
 ];
 
 fn both_refuse_the_same_command_lines(_: Installation) {
-    let scratch = Scratch::new();
-    scratch.directory("d");
-    File::create(scratch.join("f")).unwrap();
-    for line in REFUSED {
-        let arguments = line.split(' ').filter(|argument| !argument.is_empty());
-        let finished = both(|client| client.within(scratch.path()).args(arguments.clone()));
-        let said = agree(finished, line);
-        assert!(said.starts_with("pg_receivewal: "), "{line}: {said}");
-    }
-    assert_eq!(scratch.names(), ["d", "f"]);
+    RECEIVEWAL.agree_to_refuse(&REFUSED, "pg_receivewal");
 }
 
+/// The help is in our own words, but on the same options.
 fn help_and_version_count_only_as_the_first_argument(_: Installation) {
-    for option in ["--help", "-?", "--version", "-V"] {
-        let [original, ours] = both(|client| client.args([option, "--bogus", "x"]));
-        assert_eq!((&ours.stderr, ours.status), (&original.stderr, original.status), "{option}");
-        let [original, ours] = [original, ours].map(|f| String::from_utf8(f.stdout).unwrap());
-        if option.to_lowercase().contains('v') {
-            assert!(ours.starts_with(original.trim_end()), "{ours}");
-        } else {
-            // The help is in our own words, but on the same options.
-            let end_of_name = |c: char| !(c.is_ascii_lowercase() || c == '-');
-            let names =
-                original.split("--").skip(1).filter_map(|text| text.split(end_of_name).next());
-            let missing: Vec<_> =
-                names.filter(|name| !ours.contains(&format!("--{name}"))).collect();
-            assert!(missing.is_empty(), "{missing:?} missing in {ours}");
-        }
-    }
+    RECEIVEWAL.agree_on_help(|original, ours| {
+        let end_of_name = |c: char| !(c.is_ascii_lowercase() || c == '-');
+        let names = original.split("--").skip(1).filter_map(|text| text.split(end_of_name).next());
+        let missing: Vec<_> = names.filter(|name| !ours.contains(&format!("--{name}"))).collect();
+        assert!(missing.is_empty(), "{missing:?} missing in {ours}");
+    });
 }
 
 fn both_create_and_drop_slots(installation: Installation) {
@@ -160,7 +135,8 @@ fn both_say_why_there_is_no_slot(installation: Installation) {
         }
         let server = builder.start();
         for action in ["--create-slot", "--drop-slot"] {
-            let finished = both(|client| client.to(&server).args([action, "-v", "-S", "s"]));
+            let finished =
+                RECEIVEWAL.run(|client| client.to(&server).args([action, "-v", "-S", "s"]));
             let said = agree(finished, &format!("{settings:?} {action}"));
             assert_eq!(said.matches(": error: ").count(), 1, "{said}");
         }
@@ -190,7 +166,7 @@ fn a_first_connection_that_fails_ends_both(installation: Installation) {
     for arguments in table {
         for action in [&["-D", "."][..], &["-D", ".", "-n", "-v"], &["--drop-slot", "-S", "s"]] {
             let prepare = |client: Client| client.to(&server).args(arguments).args(action);
-            let finished = both(|client| prepare(client).within(scratch.path()));
+            let finished = RECEIVEWAL.run(|client| prepare(client).within(scratch.path()));
             agree(finished, &format!("{arguments:?} {action:?}"));
         }
     }

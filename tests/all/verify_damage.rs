@@ -2,16 +2,17 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::path::Path;
 
-use crate::support::damage::{
-    BackupFormat, Damage, Sample, assert_found, edit, flip, forge_identifier, forge_manifest,
-    identifier, last_segment, make_fifo, relink, truncate,
-};
+use crate::support::damage::{BackupFormat, Damage, Sample, assert_found};
 use crate::support::installation::Installation;
+use crate::support::tamper::{
+    edit, flip, forbid, forge_identifier, forge_manifest, identifier, last_segment, make_fifo,
+    relink, truncate,
+};
 
 on_servers!(damage_in_plain_format_is_found: pg13 pg18);
-on_servers!(damage_of_what_no_checksum_covers_is_found: pg18);
+on_servers!(damage_of_the_control_file_is_found: pg18);
+on_servers!(damage_of_the_log_is_found: pg13 pg18);
 
 fn damage_in_plain_format_is_found(installation: Installation) {
     let sample = Sample::take(installation);
@@ -19,10 +20,18 @@ fn damage_in_plain_format_is_found(installation: Installation) {
     assert_found(&sample, BackupFormat::Plain, MANIFESTS);
 }
 
-fn damage_of_what_no_checksum_covers_is_found(installation: Installation) {
-    let sample = Sample::take(installation);
-    assert_found(&sample, BackupFormat::Plain, CONTROL_FILES);
-    assert_found(&sample, BackupFormat::Plain, WAL);
+fn damage_of_the_control_file_is_found(installation: Installation) {
+    assert_found(&Sample::take(installation), BackupFormat::Plain, CONTROL_FILES);
+}
+
+fn damage_of_the_log_is_found(installation: Installation) {
+    // The original reads only the log of its own release.
+    let of_release = |damage: &Damage| match installation.major {
+        18 => *damage,
+        _ => damage.original(&[]),
+    };
+    let damages: Vec<_> = LOGS.iter().map(of_release).collect();
+    assert_found(&Sample::take(installation), BackupFormat::Plain, &damages);
 }
 
 /// Files whose size and contents are the same in all clusters: `PG_VERSION`, and one page.
@@ -222,12 +231,12 @@ const FILES: &[Damage] = &[
     ),
     Damage::of(
         "unreadable file",
-        |backup| forbid(&backup.join("base/1/1259")),
+        |backup| forbid(backup.join("base/1/1259")),
         &["could not open file \"base/1/1259\": Permission denied"],
     ),
     Damage::of(
         "unreadable directory",
-        |backup| forbid(&backup.join("pg_xact")),
+        |backup| forbid(backup.join("pg_xact")),
         &["could not open directory \"backup/pg_xact\": Permission denied"],
     ),
     Damage::of(
@@ -248,7 +257,7 @@ const MANIFESTS: &[Damage] = &[
     ),
     Damage::of(
         "unreadable",
-        |backup| forbid(&backup.join("backup_manifest")),
+        |backup| forbid(backup.join("backup_manifest")),
         &["could not open file \"backup/backup_manifest\": Permission denied"],
     ),
     Damage::of(
@@ -370,15 +379,15 @@ const CONTROL_FILES: &[Damage] = &[
 ];
 
 /// The WAL, which the manifest does not list.
-const WAL: &[Damage] = &[
+const LOGS: &[Damage] = &[
     Damage::of(
         "flipped bit in a record",
         |backup| flip(last_segment(&backup.join("pg_wal")), 100),
-        &["file \"00000001{segment}\": invalid WAL at {wal}48: incorrect resource manager data checksum in record", "WAL parsing failed for timeline 1"],
+        &["file \"00000001{segment}\": invalid WAL at {second}: incorrect resource manager data checksum in record", "WAL parsing failed for timeline 1"],
     )
     .original(&[
         "WAL parsing failed for timeline 1",
-        "pg_waldump: error: error in WAL record at {wal}28: incorrect resource manager data checksum in record at {wal}48",
+        "pg_waldump: error: error in WAL record at {wal}28: incorrect resource manager data checksum in record at {second}",
     ]),
     Damage::of(
         "torn segment",
@@ -389,11 +398,10 @@ const WAL: &[Damage] = &[
         "WAL parsing failed for timeline 1",
         "pg_waldump: error: could not read file \"00000001{segment}\": read 100 of 8192",
     ]),
-    // The size of segments stands in them; without any, it is taken for the usual one.
     Damage::of(
         "empty segment",
         |backup| truncate(last_segment(&backup.join("pg_wal")), 0),
-        &["could not find file \"000000010000000000000000\": No such file or directory", "WAL parsing failed for timeline 1"],
+        &["could not read from file \"00000001{segment}\", offset 0: read 0 of {all}", "WAL parsing failed for timeline 1"],
     )
     .original(&[
         "WAL parsing failed for timeline 1",
@@ -433,8 +441,3 @@ const WAL: &[Damage] = &[
         "pg_waldump: error: could not find file \"00000007{segment}\": No such file or directory",
     ]),
 ];
-
-/// Takes all permissions away.
-fn forbid(path: &Path) {
-    fs::set_permissions(path, Permissions::from_mode(0o000)).unwrap();
-}

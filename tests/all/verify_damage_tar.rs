@@ -1,17 +1,17 @@
 //! Each way to damage a backup in tar format, with each compression, and what both programs say of it.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use pgsiphon::pg::CompressionFormat;
 
-use crate::support::damage::{
-    BackupFormat, Damage, Sample, assert_found, edit, flip, forge_manifest, make_fifo, truncate,
-};
+use crate::support::damage::{BackupFormat, Damage, Said, Sample, assert_found};
 use crate::support::installation::Installation;
+use crate::support::tamper::{edit, flip, forbid, forge_manifest, make_fifo, relink, truncate};
 
 on_servers!(damage_in_archives_is_found: pg13 pg18);
-on_servers!(damage_in_compressed_archives_is_found: pg18);
+on_servers!(damage_in_compressed_archives_is_found: pg13 pg18);
 on_servers!(damaged_compression_is_found: pg18);
 
 fn damage_in_archives_is_found(installation: Installation) {
@@ -38,9 +38,18 @@ fn damage_in_compressed_archives_is_found(installation: Installation) {
     }
 }
 
-/// What is done to a compressed archive, and why it cannot be decompressed then.
-type Compressed = (fn(&mut Vec<u8>), &'static str);
+/// What is done to a compressed archive, why it cannot be decompressed then, and how much of it can be.
+type Compressed = (fn(&mut Vec<u8>), &'static str, Left);
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Left {
+    Nothing,
+    /// All that is needed.
+    Enough,
+}
+
+/// The original may go on as if nothing was wrong, may name the archive by memory that it has given back, and never
+/// ends when something follows the end of a stream of gzip.
 fn damaged_compression_is_found(installation: Installation) {
     let sample = Sample::take(installation);
     let end = "unexpected end of compressed data";
@@ -49,20 +58,28 @@ fn damaged_compression_is_found(installation: Installation) {
         (CompressionFormat::Lz4, "ERROR_frameType_unknown"),
         (CompressionFormat::Zstd, "Unknown frame descriptor"),
     ] {
-        let damages: [Compressed; 4] = [
-            (|bytes| bytes.truncate(20), end),
-            (|bytes| bytes.clear(), end),
-            (|bytes| *bytes = vec![b'x'; 1000], other_format),
-            (|bytes| bytes.extend([b'x'; 20]), other_format),
+        let damages: [Compressed; 5] = [
+            (|bytes| bytes.truncate(20), end, Left::Nothing),
+            (|bytes| bytes.truncate(bytes.len() - 1), end, Left::Enough),
+            (|bytes| bytes.clear(), end, Left::Nothing),
+            (|bytes| *bytes = vec![b'x'; 1000], other_format, Left::Nothing),
+            (|bytes| bytes.extend([b'x'; 20]), other_format, Left::Enough),
         ];
-        for (inflict, reason) in damages {
-            let specimen = sample.copy(BackupFormat::Tar(Some(compression)));
-            specimen.compress();
-            let archive = format!("16384.tar{}", compression.suffix());
-            edit(specimen.backup().join(&archive), inflict);
-            let expected = format!("archive \"{archive}\": could not decompress data: {reason}");
-            let said = specimen.ours(&[]);
-            assert_eq!((&said.lines[0], said.code), (&expected, Some(1)));
+        let specimen = sample.copy(BackupFormat::Tar(Some(compression)));
+        specimen.compress();
+        for stem in ["base", "16384", "pg_wal"] {
+            let archive = format!("{stem}.tar{}", compression.suffix());
+            let path = specimen.backup().join(&archive);
+            let sound = fs::read(&path).unwrap();
+            for (inflict, reason, left) in damages {
+                edit(&path, inflict);
+                let broken = format!("archive \"{archive}\": could not decompress data: {reason}");
+                let log = (stem == "pg_wal" && left == Left::Nothing)
+                    .then(|| "WAL parsing failed for timeline 1".to_owned());
+                let expected: Vec<_> = [broken].into_iter().chain(log).collect();
+                assert_eq!(specimen.ours(&[]), Said::expected(&expected));
+                fs::write(&path, &sound).unwrap();
+            }
         }
     }
 }
@@ -101,6 +118,32 @@ const ARCHIVES: &[Damage] = &[
         |backup| fs::remove_file(backup.join("16384.tar")).unwrap(),
         &["\"{one}\" is present in the manifest but not on disk"],
     ),
+    Damage::of(
+        "archive is a link to its contents",
+        |backup| {
+            fs::rename(backup.join("16384.tar"), backup.with_file_name("elsewhere")).unwrap();
+            symlink("../elsewhere", backup.join("16384.tar")).unwrap();
+        },
+        &[],
+    ),
+    Damage::of(
+        "archive is a link to nothing",
+        |backup| relink(&backup.join("16384.tar"), "nowhere"),
+        &["could not stat file or directory \"16384.tar\": No such file or directory"],
+    )
+    .original(&[
+        "could not stat file or directory \"16384.tar\": No such file or directory",
+        "\"{one}\" is present in the manifest but not on disk",
+    ]),
+    Damage::of(
+        "unreadable archive",
+        |backup| forbid(backup.join("16384.tar")),
+        &["could not open file \"16384.tar{z}\": Permission denied"],
+    )
+    .original(&[
+        "could not open file \"16384.tar\": Permission denied",
+        "\"{one}\" is present in the manifest but not on disk",
+    ]),
     Damage::of(
         "extra archive",
         |backup| copy(backup, "16384.tar", "16386.tar"),
@@ -141,8 +184,7 @@ const ARCHIVES: &[Damage] = &[
         "flipped bit in a header's name",
         |backup| flip(backup.join("16384.tar"), HEADER),
         &[
-            "archive \"16384.tar{z}\": input file does not appear to be a valid tar archive",
-            "\"{one}\" is present in the manifest but not on disk",
+            "archive \"16384.tar{z}\": input file does not appear to be a valid tar archive"
         ],
     )
     .original(&["input file does not appear to be a valid tar archive"]),
@@ -150,8 +192,7 @@ const ARCHIVES: &[Damage] = &[
         "flipped bit in a header's size",
         |backup| flip(backup.join("16384.tar"), HEADER + 130),
         &[
-            "archive \"16384.tar{z}\": input file does not appear to be a valid tar archive",
-            "\"{one}\" is present in the manifest but not on disk",
+            "archive \"16384.tar{z}\": input file does not appear to be a valid tar archive"
         ],
     )
     .original(&["input file does not appear to be a valid tar archive"]),
@@ -164,7 +205,7 @@ const ARCHIVES: &[Damage] = &[
         |backup| {
             forge_header(backup, |header| header.as_mut_bytes()[..16].copy_from_slice(b"../../elsewhere\0"))
         },
-        &["archive \"16384.tar{z}\": tar member has unsafe path name: \"../../elsewhere\"", "\"{one}\" is present in the manifest but not on disk"]).original(&["tar member has unsafe path name: \"../../elsewhere\""]),
+        &["archive \"16384.tar{z}\": tar member has unsafe path name: \"../../elsewhere\""]).original(&["tar member has unsafe path name: \"../../elsewhere\""]),
     Damage::of(
         "member that claims to be shorter",
         |backup| forge_header(backup, |header| header.set_size(512)),
@@ -185,15 +226,15 @@ const ARCHIVES: &[Damage] = &[
                 header.set_size(0);
             })
         },
-        &["archive \"16384.tar{z}\": input file does not appear to be a valid tar archive", "\"{one}\" is present in the manifest but not on disk"]).original(&["input file does not appear to be a valid tar archive"]),
+        &["archive \"16384.tar{z}\": input file does not appear to be a valid tar archive"]).original(&["input file does not appear to be a valid tar archive"]),
     Damage::of(
         "member of an odd kind",
         |backup| forge_header(backup, |header| header.set_entry_type(tar::EntryType::Fifo)),
-        &["archive \"16384.tar{z}\": tar member \"{one's name}\" has unsupported type \"6\"", "\"{one}\" is present in the manifest but not on disk"]).original(&["\"{one}\" is present in the manifest but not on disk"]),
+        &["archive \"16384.tar{z}\": tar member \"{one's name}\" has unsupported type \"6\""]).original(&["\"{one}\" is present in the manifest but not on disk"]),
     Damage::of(
         "extended header",
         |backup| forge_header(backup, |header| header.set_entry_type(tar::EntryType::XHeader)),
-        &["archive \"16384.tar{z}\": pax extensions to tar format are not supported", "\"{one}\" is present in the manifest but not on disk"]).original(&["pax extensions to tar format are not supported"]),
+        &["archive \"16384.tar{z}\": pax extensions to tar format are not supported"]).original(&["pax extensions to tar format are not supported"]),
     Damage::of(
         "member twice",
         |backup| {
@@ -205,7 +246,7 @@ const ARCHIVES: &[Damage] = &[
         &["file \"{one}\" is present more than once"],
     )
     .original(&[]),
-    Damage::of("torn in a header", |backup| truncate(backup.join("16384.tar"), 1100), &["archive \"16384.tar{z}\": COPY stream ended before last file was finished", "\"{one}\" is present in the manifest but not on disk"]).original(&["COPY stream ended before last file was finished"]),
+    Damage::of("torn in a header", |backup| truncate(backup.join("16384.tar"), 1100), &["archive \"16384.tar{z}\": COPY stream ended before last file was finished"]).original(&["COPY stream ended before last file was finished"]),
     Damage::of(
         "torn between members",
         |backup| truncate(backup.join("16384.tar"), 1024),
@@ -228,11 +269,29 @@ const ARCHIVES: &[Damage] = &[
     )
     .original(&[]),
     Damage::of(
+        "garbage behind the end of the main archive",
+        |backup| edit(backup.join("base.tar"), |bytes| bytes.extend([7; 1000])),
+        &["archive \"base.tar{z}\": unexpected data after the end of the tar archive"],
+    )
+    .original(&[]),
+    Damage::of(
+        "torn main archive",
+        |backup| truncate(backup.join("base.tar"), 100),
+        &["archive \"base.tar{z}\": COPY stream ended before last file was finished"],
+    )
+    .original(&["COPY stream ended before last file was finished"]),
+    Damage::of(
+        "torn main archive, and missing archive",
+        |backup| {
+            truncate(backup.join("base.tar"), 100);
+            fs::remove_file(backup.join("16384.tar")).unwrap();
+        },
+        &["archive \"base.tar{z}\": COPY stream ended before last file was finished", "\"{one}\" is present in the manifest but not on disk"]).original(&["COPY stream ended before last file was finished"]),
+    Damage::of(
         "no archive",
         |backup| copy(backup, "backup_manifest", "16384.tar"),
         &[
-            "archive \"16384.tar{z}\": input file does not appear to be a valid tar archive",
-            "\"{one}\" is present in the manifest but not on disk",
+            "archive \"16384.tar{z}\": input file does not appear to be a valid tar archive"
         ],
     )
     .original(&["input file does not appear to be a valid tar archive"]),

@@ -15,11 +15,12 @@ use pgsiphon::verify::{
 
 use crate::fake_server::synthetic::file;
 use crate::hostile_compression::compress;
-use crate::support::damage::{BackupFormat, Sample, last_segment, sealed};
+use crate::support::damage::{BackupFormat, Sample};
 use crate::support::installation::Installation;
 use crate::support::mutation::mutate;
 use crate::support::random::Random;
 use crate::support::scratch::Scratch;
+use crate::support::tamper::{last_segment, sealed};
 
 on_servers!(changes_in_plain_format_are_found: pg18);
 on_servers!(changes_in_tar_format_do_no_harm: pg18);

@@ -6,10 +6,11 @@ use std::path::Path;
 use pgsiphon::pg::CompressionFormat;
 
 use crate::support::client::Client;
-use crate::support::damage::{BackupFormat, Said, Sample, flip, last_segment, truncate};
+use crate::support::damage::{BackupFormat, Said, Sample};
 use crate::support::installation::Installation;
 use crate::support::scratch::Scratch;
 use crate::support::server::Server;
+use crate::support::tamper::{flip, last_segment, truncate};
 
 on_servers!(options_do_what_they_do_in_the_original: pg18);
 on_servers!(the_first_finding_ends_it_where_that_is_asked_for: pg18);

@@ -6,8 +6,8 @@ use std::os::unix::fs::symlink;
 
 use serde_json::{Value, json};
 
-use crate::support::agreement::agree_in_any_order as agree;
-use crate::support::client::{Client, Finished};
+use crate::support::agreement::{VERIFYBACKUP, agree_in_any_order};
+use crate::support::client::Client;
 use crate::support::damage::{BackupFormat, Sample};
 use crate::support::installation::Installation;
 use crate::support::scratch::Scratch;
@@ -18,14 +18,7 @@ on_servers!(help_and_version_count_only_as_the_first_argument: pg18);
 on_servers!(both_say_the_same_of_a_backup_whatever_the_options: pg18);
 on_servers!(json_reports_a_verification: pg13 pg18);
 
-/// Runs both programs, the original first.
-fn both(prepare: impl Fn(Client) -> Client) -> [Finished; 2] {
-    [Client::verifybackup_original(), Client::verifybackup_drop_in()]
-        .map(|client| prepare(client).run())
-}
-
-/// Command lines that end before a backup is looked at. In the directory where they run there is a
-/// directory `d` and a file `f`, both empty.
+/// Command lines that end before a backup is looked at.
 const REFUSED: [&str; 52] = [
     "",
     "-n",
@@ -82,28 +75,11 @@ const REFUSED: [&str; 52] = [
 ];
 
 fn both_refuse_the_same_command_lines(_: Installation) {
-    let scratch = Scratch::new();
-    scratch.directory("d");
-    File::create(scratch.join("f")).unwrap();
-    for line in REFUSED {
-        let arguments = line.split(' ').filter(|argument| !argument.is_empty());
-        let finished = both(|client| client.within(scratch.path()).args(arguments.clone()));
-        let said = agree(finished, line);
-        assert!(said.starts_with("pg_verifybackup: "), "{line}: {said}");
-    }
+    VERIFYBACKUP.agree_to_refuse(&REFUSED, "pg_verifybackup");
 }
 
 fn help_and_version_count_only_as_the_first_argument(_: Installation) {
-    for option in ["--help", "-?", "--version", "-V"] {
-        let [original, ours] = both(|client| client.args([option, "--bogus", "x"]));
-        assert_eq!((&ours.stderr, ours.status), (&original.stderr, original.status), "{option}");
-        let [original, ours] = [original, ours].map(|f| String::from_utf8(f.stdout).unwrap());
-        if option.to_lowercase().contains('v') {
-            assert!(ours.starts_with(original.trim_end()), "{ours}");
-        } else {
-            assert_eq!(ours, original);
-        }
-    }
+    VERIFYBACKUP.agree_on_help(|original, ours| assert_eq!(ours, original));
 }
 
 /// Command lines for a backup in plain format, `b`, with a file too much, `b/extra/file`, beside a link to its WAL
@@ -139,9 +115,10 @@ fn both_say_the_same_of_a_backup_whatever_the_options(installation: Installation
     fs::create_dir(backup.join("extra")).unwrap();
     File::create(backup.join("extra/file")).unwrap();
     symlink("b/pg_wal", scratch.join("wal")).unwrap();
-    let run = |line: &str| both(|client| client.within(scratch.path()).args(line.split(' ')));
+    let run =
+        |line: &str| VERIFYBACKUP.run(|client| client.within(scratch.path()).args(line.split(' ')));
     for line in ACCEPTED {
-        agree(run(line), line);
+        agree_in_any_order(run(line), line);
     }
     for line in ["-P -i extra b", "-P -n t", "-P -n -s t", "-P -s -i extra b"] {
         let [original, ours] = run(line).map(|finished| {

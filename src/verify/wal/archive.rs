@@ -11,10 +11,10 @@ use std::path::Path;
 use bytes::Bytes;
 
 use super::range::{Fault, RangeCheck};
-use super::{Finding, begin, nothing_checked, segment_name};
+use super::{Finding, begin, nothing_checked, segment_name, segment_size_of};
 use crate::archive::{BLOCK_SIZE, Member, MemberKind, MemberSink, TarError, TarParser};
 use crate::manifest::WalRange;
-use crate::pg::{CompressionFormat, WalSegmentSize};
+use crate::pg::CompressionFormat;
 use crate::storage::{StorageError, StoredEnd, read_stored};
 use crate::verify::Problem;
 
@@ -209,7 +209,7 @@ impl MemberSink for Takers<'_> {
         let Some(name) = self.segment_of(member) else { return Ok(()) };
         if self.takers.is_empty() {
             // The first one may have lost its end.
-            let size = WalSegmentSize::from_bytes(member.size).unwrap_or(WalSegmentSize::DEFAULT);
+            let Some(size) = segment_size_of(name, member.size, self.ranges) else { return Ok(()) };
             let checks = begin(self.ranges, size, self.system_identifier);
             self.takers = checks.map(|check| Taker { check, takes: false }).collect();
         }

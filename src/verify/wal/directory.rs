@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use super::range::{Fault, RangeCheck};
-use super::{Finding, begin, nothing_checked, segment_name};
+use super::{Finding, begin, nothing_checked, segment_name, segment_size_of};
 use crate::manifest::WalRange;
 use crate::pg::{CompressionFormat, WalSegmentSize};
 use crate::storage::{StorageError, StoredEnd, read_stored};
@@ -27,7 +27,7 @@ pub(super) fn check(
     ranges: &[WalRange],
     system_identifier: Option<u64>,
 ) -> Vec<Finding> {
-    let segment_size = match segment_size(directory, system_identifier) {
+    let segment_size = match segment_size(directory, ranges, system_identifier) {
         Ok(Some(segment_size)) => segment_size,
         Ok(None) => return nothing_checked(ranges, None, "could not find any WAL file"),
         Err(error) => return nothing_checked(ranges, None, &error.to_string()),
@@ -36,17 +36,19 @@ pub(super) fn check(
     checks.filter_map(|check| check_range(directory, check).into_finding(None)).collect()
 }
 
-/// Returns the size of segments: what one of the cluster says, else what one of any cluster says. `None` if there
-/// is no segment.
+/// Returns the size of segments: what one of the cluster says, else what one of any cluster says, else what the name
+/// of one says. `None` if there is no segment.
 fn segment_size(
     directory: &Path,
+    ranges: &[WalRange],
     system_identifier: Option<u64>,
 ) -> Result<Option<WalSegmentSize>, StorageError> {
     let unreadable = |error| StorageError::new("open directory", directory, error);
-    let mut found = None;
+    let (mut of_other, mut by_name) = (None, None);
     for entry in fs::read_dir(directory).map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?;
-        let Some(name) = segment_name(entry.file_name().as_bytes()) else { continue };
+        let file_name = entry.file_name();
+        let Some(name) = segment_name(file_name.as_bytes()) else { continue };
         let header = read_header(&entry.path(), name.compression);
         let header = header.filter(|header| header.format.is_some());
         let size = header.and_then(|header| header.segment_size);
@@ -54,12 +56,11 @@ fn segment_size(
         if size.is_some() && system_identifier.is_none_or(is_own) {
             return Ok(size);
         }
-        // A damaged header leaves what the file's length says.
+        of_other = of_other.or(size);
         let length = entry.metadata().map_or(0, |metadata| metadata.len());
-        let by_length = WalSegmentSize::from_bytes(length).unwrap_or(WalSegmentSize::DEFAULT);
-        found = size.or(found).or(Some(by_length));
+        by_name = by_name.or_else(|| segment_size_of(file_name.as_bytes(), length, ranges));
     }
-    Ok(found)
+    Ok(of_other.or(by_name))
 }
 
 /// Returns the beginning of a segment, or nothing if it cannot be read.

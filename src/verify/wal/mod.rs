@@ -18,7 +18,7 @@ use self::archive::WalArchive;
 use self::range::RangeCheck;
 use super::{Finding, Problem};
 use crate::manifest::WalRange;
-use crate::pg::{CompressionFormat, TimelineId, WalFileName, WalSegmentSize};
+use crate::pg::{CompressionFormat, Lsn, TimelineId, WalFileName, WalSegmentSize};
 
 /// Where the log of a backup is.
 #[derive(Clone, Debug)]
@@ -86,6 +86,20 @@ fn finding(
 /// Reads the name of a whole segment; of what size it is does not matter.
 fn segment_name(name: &[u8]) -> Option<WalFileName> {
     WalFileName::parse(name, WalSegmentSize::SMALLEST).filter(|name| !name.is_partial)
+}
+
+/// Returns the size of segments that follows from the name of one that says nothing itself: that with which it is
+/// needed. If there is none, it follows from the length.
+fn segment_size_of(name: &[u8], length: u64, ranges: &[WalRange]) -> Option<WalSegmentSize> {
+    let by_length = WalSegmentSize::from_bytes(length).ok();
+    let is_needed = |size: &WalSegmentSize| {
+        let Some(WalFileName { segment, .. }) = WalFileName::parse(name, *size) else {
+            return false;
+        };
+        let end = segment.next(*size).map_or(Lsn::new(u64::MAX), |next| next.start(*size));
+        ranges.iter().any(|range| segment.start(*size) < range.end_lsn && range.start_lsn < end)
+    };
+    by_length.into_iter().chain(WalSegmentSize::all()).find(is_needed).or(by_length)
 }
 
 #[cfg(test)]

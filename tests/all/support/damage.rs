@@ -1,19 +1,17 @@
 //! Backups of a small cluster, copies of them that tests damage, and what both programs say of those.
 
-use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::os::unix::fs::symlink;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use pgsiphon::pg::{CompressionFormat, Lsn};
-use sha2::{Digest as _, Sha256};
 
 use super::account::is_root;
 use super::client::{Client, Finished};
 use super::installation::Installation;
 use super::scratch::{Scratch, names, run};
 use super::server::Server;
+use super::tamper::{identifier, relink};
 use crate::hostile_compression::compress;
 
 /// The tablespaces: the first two identifiers that a cluster gives.
@@ -271,13 +269,16 @@ impl Press {
             if !path.is_file() {
                 continue;
             }
+            let permissions = fs::metadata(&path).unwrap().permissions();
             let contents = fs::read(&path).unwrap();
             let compressed = match contents == self.base {
                 true => self.compressed_base.clone(),
                 false => compress(format, &contents),
             };
             fs::remove_file(&path).unwrap();
-            fs::write(backup.join(format!("{name}{}", format.suffix())), compressed).unwrap();
+            let compressed_path = backup.join(format!("{name}{}", format.suffix()));
+            fs::write(&compressed_path, compressed).unwrap();
+            fs::set_permissions(compressed_path, permissions).unwrap();
         }
     }
 }
@@ -319,8 +320,15 @@ impl Words {
             // Where WAL begins that the backup needs, without the last two digits; the segment there,
             // without its timeline.
             ("{wal}", format!("0/{:X}", start >> 8)),
+            // The second record: since 17, a mark of the checkpoint's start is the first one.
+            (
+                "{second}",
+                Lsn::new(start + if specimen.installation.major >= 17 { 32 } else { 56 })
+                    .to_string(),
+            ),
             ("{segment}", format!("{:016X}", start / SEGMENT_SIZE)),
-            // What is needed of the segment, but for 100 bytes.
+            // What is needed of the segment, all and but for 100 bytes.
+            ("{all}", (end % SEGMENT_SIZE).to_string()),
             ("{rest}", (end % SEGMENT_SIZE - 100).to_string()),
             ("{identifier}", identifier(&backup)),
         ])
@@ -330,74 +338,4 @@ impl Words {
         let replace = |text: String, (word, meaning): &(&str, String)| text.replace(word, meaning);
         self.0.iter().fold(text.to_owned(), replace)
     }
-}
-
-/// Returns the identifier of the cluster that the manifest names; nothing in one of version 1.
-pub fn identifier(backup: &Path) -> String {
-    let manifest = fs::read_to_string(backup.join("backup_manifest")).unwrap();
-    let rest = manifest.split_once("\"System-Identifier\": ").map(|(_, rest)| rest);
-    rest.and_then(|rest| rest.split(',').next()).unwrap_or_default().to_owned()
-}
-
-/// Makes a control file that of the cluster with the identifier 1, with a good checksum of itself.
-pub fn forge_identifier(control: &mut [u8]) {
-    let checksum = |control: &[u8], at: usize| crc32c::crc32c(&control[..at]).to_le_bytes();
-    let is_there = |at: &usize| control[*at..at + 4] == checksum(control, *at);
-    let at = (8..512).find(is_there).expect("a control file has a checksum");
-    control[..8].copy_from_slice(&1_u64.to_le_bytes());
-    let right = checksum(control, at);
-    control[at..at + 4].copy_from_slice(&right);
-}
-
-/// Changes the bytes of a file.
-pub fn edit(path: impl AsRef<Path>, change: impl FnOnce(&mut Vec<u8>)) {
-    let mut bytes = fs::read(&path).unwrap();
-    change(&mut bytes);
-    fs::write(path, bytes).unwrap();
-}
-
-/// Flips a bit in a file.
-pub fn flip(path: impl AsRef<Path>, at: usize) {
-    edit(path, |bytes| bytes[at] ^= 4);
-}
-
-/// Cuts a file.
-pub fn truncate(path: impl AsRef<Path>, size: u64) {
-    File::options().write(true).open(path).unwrap().set_len(size).unwrap();
-}
-
-/// Replaces a file or link by a link.
-pub fn relink(path: &Path, target: &str) {
-    fs::remove_file(path).unwrap();
-    symlink(target, path).unwrap();
-}
-
-/// Makes a named pipe.
-pub fn make_fifo(path: impl AsRef<Path>) {
-    run(Command::new("mkfifo").arg(path.as_ref()));
-}
-
-/// Replaces a text in the manifest, where it comes first after another one, and lets the manifest's
-/// checksum of itself be right again.
-pub fn forge_manifest(backup: &Path, after: &str, from: &str, to: &str) {
-    let path = backup.join("backup_manifest");
-    let text = fs::read_to_string(&path).unwrap();
-    let (before, rest) = text.split_at(text.find(after).expect("the manifest has it"));
-    assert!(rest.contains(from), "no {from} after {after}");
-    fs::write(path, sealed(&format!("{before}{}", rest.replacen(from, to, 1)))).unwrap();
-}
-
-/// Returns a manifest's text with the right checksum of itself.
-pub fn sealed(manifest: &str) -> String {
-    let body = manifest.rfind("\"Manifest-Checksum\"").unwrap_or(manifest.len());
-    let body = &manifest[..body];
-    let digits: String = Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{body}\"Manifest-Checksum\": \"{digits}\"}}\n")
-}
-
-/// Returns the last segment in a directory with WAL.
-pub fn last_segment(directory: &Path) -> PathBuf {
-    let segments: BTreeSet<_> =
-        names(directory).into_iter().filter(|name| name.len() == 24).collect();
-    directory.join(segments.last().expect("a backup has WAL"))
 }

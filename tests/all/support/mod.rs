@@ -20,6 +20,7 @@ pub mod scratch;
 pub mod server;
 pub mod session;
 pub mod stored;
+pub mod tamper;
 pub mod timelines;
 pub mod tree;
 pub mod verify;

@@ -243,6 +243,26 @@ fn log_that_is_not_there_is_found_in_any_form() {
     }
 }
 
+/// The size of segments was taken for the usual one then, and another segment was missed.
+#[test]
+fn segments_that_say_nothing_of_their_size_are_known_by_their_names() {
+    for length in [0, 30] {
+        let mut log = Log::new();
+        log.segments.iter_mut().for_each(|(_, segment)| segment.truncate(length));
+        let needed = (1 << 20) - length;
+        for form in forms() {
+            let reason =
+                format!("could not read from {{file}}, offset {length}: read 0 of {needed}");
+            assert_eq!(found(form, &log), only(form, FIRST, &reason), "{length}: {form:?}");
+        }
+        log.segments.remove(0);
+        for form in forms() {
+            let reason = "could not find {file}: No such file or directory";
+            assert_eq!(found(form, &log), only(form, FIRST, reason), "{length}: {form:?}");
+        }
+    }
+}
+
 #[test]
 fn nothing_but_other_files_is_no_log() {
     let mut log = Log::new();
