@@ -346,7 +346,9 @@ fn write_segments(wal: &Bytes, directory: &Path, compression: Option<Compression
         format: WalFormat::of_page_magic(log::PAGE_MAGIC),
         system_identifier: Some(log::SYSTEM_IDENTIFIER),
     };
-    let on_record = Box::new(|record: &_| drop(black_box(record)));
+    let on_record = Box::new(|record: &_| {
+        black_box(record);
+    });
     let (inbox, writer) = WalWriter::start(config, on_record, None).expect("a thread");
     let runtime = Builder::new_current_thread().build().expect("a runtime");
     runtime.block_on(async {
