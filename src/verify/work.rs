@@ -55,6 +55,14 @@ impl Work {
             Work::Wal(_) => WAL_SIZE,
         }
     }
+
+    /// Returns the pass over an archive, if this is one.
+    pub(super) fn as_pass(&mut self) -> Option<&mut StreamedArchive> {
+        match self {
+            Work::Archive(archive) => Some(archive),
+            Work::File { .. } | Work::Member { .. } | Work::Wal(_) => None,
+        }
+    }
 }
 
 /// Does all work, on as many threads as there are processors.
