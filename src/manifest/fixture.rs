@@ -16,7 +16,7 @@ pub(super) fn with_checksum(body: &str) -> String {
 }
 
 /// Makes a manifest of version 1 of the objects of its files.
-pub(super) fn manifest_of(files: &[String]) -> String {
+pub(crate) fn manifest_of(files: &[String]) -> String {
     let files = files.join(",\n");
     with_checksum(&format!(
         "{{ \"PostgreSQL-Backup-Manifest-Version\": 1,\n\"Files\": [\n{files}\n],\n{WAL_RANGES}"
@@ -24,7 +24,7 @@ pub(super) fn manifest_of(files: &[String]) -> String {
 }
 
 /// Makes the object of a file with the CRC of its contents.
-pub(super) fn file(path: &str, contents: &str) -> String {
+pub(crate) fn file(path: &str, contents: &str) -> String {
     let mut digester = Digester::new(ChecksumAlgorithm::Crc32c);
     digester.update(contents.as_bytes());
     format!(

@@ -13,7 +13,7 @@ mod entry;
 mod error;
 mod finding;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 mod input;
 mod reader;
 mod received;

@@ -81,10 +81,10 @@ impl ContentsCheck {
         !matches!(self.expected, None | Some((Digester::None | Digester::Crc32c(_), _)))
     }
 
-    /// Returns how many bytes are still wanted. If the contents end by themselves, that is one too many, by which it
-    /// shows that there is more; but not where something else lies behind them.
+    /// Returns how many bytes are wanted. If the contents end by themselves, that is one too many, by which it shows
+    /// that there is more; but not where something else lies behind them.
     pub(super) fn wanted(&self, is_followed: bool) -> u64 {
-        self.size.saturating_add(u64::from(!is_followed)).saturating_sub(self.read)
+        self.size.saturating_add(u64::from(!is_followed))
     }
 
     /// Takes the next bytes.

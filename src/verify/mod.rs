@@ -18,6 +18,7 @@ mod finding;
 mod listing;
 mod plain;
 mod progress;
+mod reading;
 mod run;
 mod tar;
 mod tar_stream;

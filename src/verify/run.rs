@@ -90,24 +90,26 @@ fn rules(config: &VerifyConfig, summary: &ManifestSummary) -> ContentsRules {
 
 fn verify_plain(config: &VerifyConfig, verification: &Verification<'_>) -> Result<(), VerifyError> {
     let mut works = plain::walk(&config.directory, verification)?;
-    let beside = || WalSource::Directory(config.directory.join("pg_wal"));
-    works.extend(wal_work(config, beside));
+    works.extend(wal_source(config, None).map(Work::Wal));
     do_all(verification, works)
 }
 
 fn verify_tar(config: &VerifyConfig, verification: &Verification<'_>) -> Result<(), VerifyError> {
-    let Archives { mut works, wal } = Archives::find(&config.directory, verification)?;
-    let missing = || WalSource::Directory(config.directory.join("pg_wal"));
-    works.extend(wal_work(config, || wal.unwrap_or_else(missing)));
-    do_all(verification, works)?;
+    let mut archives = Archives::find(&config.directory, verification)?;
+    if let Some(source) = wal_source(config, archives.wal.take()) {
+        archives.prove_log(source);
+    }
+    do_all(verification, archives.works)?;
     tar::find_missing(verification);
     Ok(())
 }
 
-/// Returns what is to be done for the WAL.
-fn wal_work(config: &VerifyConfig, in_backup: impl FnOnce() -> WalSource) -> Option<Work> {
+/// Returns where the WAL is that is checked. In a backup that is its archive, or else the directory.
+fn wal_source(config: &VerifyConfig, archive: Option<WalSource>) -> Option<WalSource> {
     config.wal.as_ref().map(|location| match location {
-        WalLocation::Backup => Work::Wal(in_backup()),
-        WalLocation::Directory(directory) => Work::Wal(WalSource::Directory(directory.clone())),
+        WalLocation::Backup => {
+            archive.unwrap_or_else(|| WalSource::Directory(config.directory.join("pg_wal")))
+        }
+        WalLocation::Directory(directory) => WalSource::Directory(directory.clone()),
     })
 }

@@ -17,7 +17,7 @@ use super::contents::{ContentsCheck, Place};
 use super::plain::names;
 use super::tar_stream::StreamedArchive;
 use super::verification::Verification;
-use super::wal::WalSource;
+use super::wal::{LOG_IN_BACKUP, WalSource};
 use super::work::{OpenArchive, Work};
 use crate::archive::{BLOCK_SIZE, Member, MemberKind, MemberSink, TarError, TarParser};
 use crate::pg::{CompressionFormat, OsError};
@@ -93,6 +93,19 @@ impl Archives {
         Ok(archives)
     }
 
+    /// Adds the work of proving the log: to the pass over the archive that holds it, if there is one.
+    pub(super) fn prove_log(&mut self, source: WalSource) {
+        let holds_log = |archive: &&mut StreamedArchive| match &source {
+            WalSource::Archive { path, .. } => archive.path == *path,
+            WalSource::Directory(_) => false,
+        };
+        let mut passes = self.works.iter_mut().filter_map(Work::as_pass);
+        match passes.find(holds_log) {
+            Some(archive) => archive.proves_log = true,
+            None => self.works.push(Work::Wal(source)),
+        }
+    }
+
     fn take(
         &mut self,
         name: &[u8],
@@ -116,7 +129,7 @@ impl Archives {
         }
         if archive.stem == "base" && self.wal.is_none() {
             let path = path.clone();
-            self.wal = Some(WalSource::Archive { path, format, prefix: "pg_wal/" });
+            self.wal = Some(WalSource::Archive { path, format, prefix: LOG_IN_BACKUP });
         }
         verification.progress.expect(metadata.len());
         let (name, prefix) = (text.to_owned(), archive.prefix());
@@ -124,7 +137,8 @@ impl Archives {
             Some(format) => {
                 let size = metadata.len();
                 let origin = Origin { name, prefix };
-                self.works.push(Work::Archive(StreamedArchive { path, origin, format, size }));
+                let archive = StreamedArchive { path, origin, format, size, proves_log: false };
+                self.works.push(Work::Archive(archive));
                 Ok(())
             }
             None => self.index(&path, name, prefix, verification),

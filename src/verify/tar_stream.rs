@@ -1,4 +1,5 @@
-//! Compressed archives: one thread decompresses, another one computes the checksums that take long.
+//! Compressed archives: one thread decompresses, another one computes the checksums that take long and proves the
+//! log, if the archive holds it.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -13,9 +14,11 @@ use super::cluster::{PART_SIZE_MAX, Part};
 use super::contents::{ContentsCheck, Place};
 use super::tar::Origin;
 use super::verification::Verification;
+use super::wal::{ArchivedLog, LOG_IN_BACKUP, WalArchive};
 use super::work::READ_SIZE;
 use crate::archive::codec::{DecodeError, Decoder};
 use crate::archive::{Member, MemberSink, TarError, TarParser};
+use crate::manifest::ManifestSummary;
 use crate::pg::CompressionFormat;
 use crate::storage::StorageError;
 
@@ -30,31 +33,48 @@ pub(super) struct StreamedArchive {
     pub(super) format: CompressionFormat,
     /// The size as stored, in bytes.
     pub(super) size: u64,
+    /// Whether it holds the log of the backup and this is proved on the way.
+    pub(super) proves_log: bool,
 }
 
 /// What the checking thread is given.
 enum Piece {
-    Begin(Box<(Place, ContentsCheck)>),
+    /// A file of the backup begins.
+    File(Box<(Place, ContentsCheck)>),
+    /// A segment of the log begins.
+    Segment(Box<Member>),
     Contents(Bytes),
     End,
 }
 
 impl StreamedArchive {
-    /// Reads the archive.
+    /// Reads the archive; more than once only if the segments of its log are in no useful order.
     pub(super) fn check(&self, verification: &Verification<'_>) {
+        let ManifestSummary { wal_ranges, system_identifier, .. } = verification.cluster.summary();
+        let ranges = if self.proves_log { wal_ranges.as_slice() } else { &[] };
+        let mut log = ArchivedLog::new(self.as_wal_archive(), ranges, *system_identifier);
         let outcome = thread::scope(|scope| {
             let (sender, pieces) = bounded(PIECES_MAX);
             let checker = thread::Builder::new().name("verify-contents".to_owned());
-            let started = checker.spawn_scoped(scope, || check_pieces(verification, pieces));
+            let started =
+                checker.spawn_scoped(scope, || check_pieces(pieces, verification, &mut log));
             match started {
                 Ok(_) => self.read(verification, sender),
                 Err(error) => Err(Problem::Io(format!("could not create thread: {error}"))),
             }
         });
-        if let Err(problem) = outcome {
+        let broken = outcome.err();
+        if let Some(problem) = broken.clone() {
             let path = self.origin.name.clone().into_bytes();
             verification.findings.add(Place { path, archive: None }.finding(problem));
         }
+        if !verification.findings.is_over() {
+            log.finish(broken).into_iter().for_each(|finding| verification.findings.add(finding));
+        }
+    }
+
+    fn as_wal_archive(&self) -> WalArchive<'_> {
+        WalArchive { path: &self.path, format: Some(self.format), prefix: LOG_IN_BACKUP }
     }
 
     fn read(&self, verification: &Verification<'_>, pieces: Sender<Piece>) -> Result<(), Problem> {
@@ -62,7 +82,8 @@ impl StreamedArchive {
             Problem::Io(StorageError::new(action, Path::new(&self.origin.name), error).to_string())
         };
         let mut file = File::open(&self.path).map_err(|error| io("open file", error))?;
-        let mut members = Members { origin: &self.origin, verification, pieces, state: None };
+        let (origin, log) = (&self.origin, self.proves_log.then(|| self.as_wal_archive()));
+        let mut members = Members { origin, log, verification, pieces, state: None };
         let (mut decoder, mut parser) = (Decoder::new(self.format), TarParser::default());
         let mut buffer = vec![0; READ_SIZE];
         let outcome = loop {
@@ -94,6 +115,8 @@ struct Unwanted;
 /// Hands the contents of members over.
 struct Members<'a> {
     origin: &'a Origin,
+    /// How to tell segments of the log, if they are wanted.
+    log: Option<WalArchive<'a>>,
     verification: &'a Verification<'a>,
     pieces: Sender<Piece>,
     /// What is done with the present member; nothing if it does not matter.
@@ -131,6 +154,11 @@ impl MemberSink for Members<'_> {
             return Err(Unwanted);
         }
         self.state = None;
+        if self.log.is_some_and(|log| log.segment_of(member).is_some()) {
+            self.hand_over(Piece::Segment(Box::new(member.clone())))?;
+            self.state = Some(Present { part: None, checking: Checking::Elsewhere });
+            return Ok(());
+        }
         let Some(place) = self.origin.place(member, verification) else { return Ok(()) };
         let Some(listed) = verification.meet(&place, member.size) else { return Ok(()) };
         let part = verification.cluster.part(&place.path);
@@ -138,7 +166,7 @@ impl MemberSink for Members<'_> {
         let checking = match ContentsCheck::begin(&place.path, listed, verification.rules) {
             None => Checking::Nobody,
             Some(check) if check.is_slow() => {
-                self.hand_over(Piece::Begin(Box::new((place, check))))?;
+                self.hand_over(Piece::File(Box::new((place, check))))?;
                 Checking::Elsewhere
             }
             Some(check) => Checking::Here(Box::new((place, check))),
@@ -182,21 +210,24 @@ impl MemberSink for Members<'_> {
 }
 
 /// Checks contents as they come. Those of a torn member are not judged: the archive is.
-fn check_pieces(verification: &Verification<'_>, pieces: Receiver<Piece>) {
-    let mut current = None;
+fn check_pieces(
+    pieces: Receiver<Piece>,
+    verification: &Verification<'_>,
+    log: &mut ArchivedLog<'_>,
+) {
+    let mut file: Option<Box<(Place, ContentsCheck)>> = None;
     for piece in pieces {
         match piece {
-            Piece::Begin(begun) => current = Some(*begun),
-            Piece::Contents(bytes) => {
-                if let Some((_, check)) = &mut current {
-                    check.handle(&bytes);
-                }
-            }
-            Piece::End => {
-                if let Some((place, check)) = current.take() {
-                    check.finish(&place, verification);
-                }
-            }
+            Piece::File(begun) => file = Some(begun),
+            Piece::Segment(member) => log.begin_member(&member),
+            Piece::Contents(bytes) => match &mut file {
+                Some(file) => file.1.handle(&bytes),
+                None => log.handle(&bytes),
+            },
+            Piece::End => match file.take().map(|file| *file) {
+                Some((place, check)) => check.finish(&place, verification),
+                None => log.end_member(),
+            },
         }
     }
 }

@@ -2,12 +2,12 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use super::contents::{ContentsCheck, Place};
+use super::reading::{Buffer, IdleThreads, Reading};
 use super::tar_stream::StreamedArchive;
 use super::verification::Verification;
 use super::wal::{self, WalSource};
@@ -55,6 +55,14 @@ impl Work {
             Work::Wal(_) => WAL_SIZE,
         }
     }
+
+    /// Returns the pass over an archive, if this is one.
+    pub(super) fn as_pass(&mut self) -> Option<&mut StreamedArchive> {
+        match self {
+            Work::Archive(archive) => Some(archive),
+            Work::File { .. } | Work::Member { .. } | Work::Wal(_) => None,
+        }
+    }
 }
 
 /// Does all work, on as many threads as there are processors.
@@ -64,17 +72,20 @@ pub(super) fn do_all(
 ) -> Result<(), VerifyError> {
     // The largest ones first, from the end, so that no thread is left alone with one at last.
     works.sort_by_key(Work::size);
-    let helpers = thread::available_parallelism().map_or(1, usize::from).min(works.len());
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    let threads = processors.min(works.len());
+    let idle = IdleThreads::new(processors - threads);
     let works = Mutex::new(works);
-    let next = || works.lock().unwrap_or_else(PoisonError::into_inner).pop();
     let work = || {
-        let mut buffer = vec![0; READ_SIZE];
+        let next = || works.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut worker = Worker { verification, idle: &idle, buffer: Buffer::new(READ_SIZE) };
         while let Some(work) = next().filter(|_| !verification.findings.is_over()) {
-            work.run(verification, &mut buffer);
+            worker.run(work);
         }
+        idle.add();
     };
     thread::scope(|scope| {
-        for _ in 1..helpers {
+        for _ in 1..threads {
             let helper = thread::Builder::new().name("verify".to_owned());
             helper.spawn_scoped(scope, work).map_err(VerifyError::Thread)?;
         }
@@ -83,17 +94,25 @@ pub(super) fn do_all(
     })
 }
 
-impl Work {
-    fn run(self, verification: &Verification<'_>, buffer: &mut [u8]) {
-        match self {
+/// What one thread has.
+struct Worker<'a> {
+    verification: &'a Verification<'a>,
+    idle: &'a IdleThreads,
+    buffer: Buffer,
+}
+
+impl Worker<'_> {
+    fn run(&mut self, work: Work) {
+        let verification = self.verification;
+        match work {
             Work::File { path, place, check } => {
                 let outcome = File::open(path)
                     .map_err(|error| named("open file", &place, error))
-                    .and_then(|file| read(&file, 0, &place, check, verification, buffer));
+                    .and_then(|file| self.read(&file, 0, &place, check));
                 note(outcome, &place, verification);
             }
             Work::Member { archive, offset, place, check } => {
-                let outcome = read(&archive.file, offset, &place, check, verification, buffer);
+                let outcome = self.read(&archive.file, offset, &place, check);
                 note(outcome, &place, verification);
             }
             Work::Archive(archive) => archive.check(verification),
@@ -106,35 +125,35 @@ impl Work {
             }
         }
     }
-}
 
-/// Reads contents, up to a size that is one too many.
-fn read(
-    file: &File,
-    offset: u64,
-    place: &Place,
-    mut check: ContentsCheck,
-    verification: &Verification<'_>,
-    buffer: &mut [u8],
-) -> Result<(), StorageError> {
-    let mut at = 0;
-    while !verification.findings.is_over() {
-        let wanted = check.wanted(place.archive.is_some()).min(buffer.len() as u64);
-        let space = buffer.get_mut(..usize::try_from(wanted).unwrap_or(0)).unwrap_or_default();
-        let size = match file.read_at(space, offset + at) {
-            Ok(size) => size,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(named("read file", place, error)),
+    /// Reads contents, up to a size that is one too many.
+    fn read(
+        &mut self,
+        file: &File,
+        offset: u64,
+        place: &Place,
+        mut check: ContentsCheck,
+    ) -> Result<(), StorageError> {
+        let Worker { verification, idle, buffer } = self;
+        let reading = Reading { file, offset, left: check.wanted(place.archive.is_some()) };
+        let is_slow = check.is_slow();
+        let mut is_whole = false;
+        let taker = |bytes: &[u8]| {
+            check.handle(bytes);
+            is_whole = bytes.is_empty();
+            verification.progress.advance(bytes.len() as u64);
+            !verification.findings.is_over()
         };
-        if size == 0 {
+        let outcome = match is_slow {
+            true => reading.read_for_slow_taker(buffer, idle, taker),
+            false => reading.read(buffer, taker),
+        };
+        outcome.map_err(|error| named("read file", place, error))?;
+        if is_whole {
             check.finish(place, verification);
-            break;
         }
-        at += size as u64;
-        check.handle(space.get(..size).unwrap_or_default());
-        verification.progress.advance(size as u64);
+        Ok(())
     }
-    Ok(())
 }
 
 /// Names a file as the manifest does, or its archive.

@@ -2,7 +2,8 @@
 //! [`walrecord`](crate::walrecord), as `pg_waldump` would do it for `pg_verifybackup`, and without it.
 //!
 //! A [`RangeCheck`] asks for one segment after the other. A directory has them at hand; an archive is read
-//! from its beginning and gives those that come in order. One finding a range is all there can be: behind
+//! from its beginning and gives those that come in order, by itself or on the way to the rest of the backup
+//! ([`ArchivedLog`]). One finding a range is all there can be: behind
 //! damage, nothing says where the next record begins.
 //!
 //! Where this finds more than `pg_waldump`: a segment of another cluster, and compressed files that are torn
@@ -14,11 +15,14 @@ mod range;
 
 use std::path::PathBuf;
 
-use self::archive::WalArchive;
+pub(super) use self::archive::{ArchivedLog, WalArchive};
 use self::range::RangeCheck;
 use super::{Finding, Problem};
 use crate::manifest::WalRange;
 use crate::pg::{CompressionFormat, Lsn, TimelineId, WalFileName, WalSegmentSize};
+
+/// What precedes the names of segments in the data directory.
+pub(super) const LOG_IN_BACKUP: &str = "pg_wal/";
 
 /// Where the log of a backup is.
 #[derive(Clone, Debug)]

@@ -1,5 +1,6 @@
 //! What is found in logs, sound and damaged, in every form.
 
+mod one_pass;
 mod stored_log;
 
 use std::fs;

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use super::super::*;
+use super::one_pass::found_in_pass;
 use crate::archive::{NewMember, TRAILER_SIZE, padding};
 use crate::pg::Lsn;
 use crate::walrecord::fixture::{SEGMENT_SIZE, START, SYSTEM_IDENTIFIER, WalBuilder};
@@ -26,6 +27,15 @@ pub(super) const FORMATS: [Option<CompressionFormat>; 4] =
 /// What precedes the segments' names in an archive of their own, and in one of the data directory.
 pub(super) const ROOT: &str = "";
 pub(super) const PG_WAL: &str = "pg_wal/";
+
+/// Files that no log has, although one has the name of [`FIRST`].
+pub(super) const OTHERS: [&str; 3] = [
+    "PG_VERSION",
+    "archive_status/000000010000000000000004.done",
+    "elsewhere/000000010000000000000003",
+];
+
+pub(super) const OTHER_CONTENTS: &str = "17\n";
 
 /// A log of a few segments, and what of it is needed.
 #[derive(Clone)]
@@ -137,11 +147,7 @@ impl Form {
 
 pub(super) fn tar(prefix: &str, segments: &[(String, Vec<u8>)]) -> Vec<u8> {
     let mut archive = Vec::new();
-    // Others are passed over, also if they have a segment's name elsewhere.
-    let others = ["PG_VERSION", "archive_status/000000010000000000000004.done"];
-    let elsewhere = format!("elsewhere/{FIRST}");
-    let others = others.into_iter().chain([elsewhere.as_str()]);
-    let others = others.map(|name| (name.to_owned(), &b"17\n"[..]));
+    let others = OTHERS.into_iter().map(|name| (name.to_owned(), OTHER_CONTENTS.as_bytes()));
     let segments =
         segments.iter().map(|(name, bytes)| (format!("{prefix}{name}"), bytes.as_slice()));
     for (name, contents) in others.chain(segments) {
@@ -177,8 +183,12 @@ pub(super) fn compress(format: Option<CompressionFormat>, contents: &[u8]) -> Ve
 /// Stores a log and says what is found.
 pub(super) fn found(form: Form, log: &Log) -> Vec<Finding> {
     let scratch = tempfile::tempdir().unwrap();
-    let source = form.store(log, scratch.path());
-    check(&source, &log.ranges, Some(SYSTEM_IDENTIFIER))
+    match form.store(log, scratch.path()) {
+        WalSource::Archive { path, format: Some(format), prefix: PG_WAL } => {
+            found_in_pass(&path, format, log)
+        }
+        source => check(&source, &log.ranges, Some(SYSTEM_IDENTIFIER)),
+    }
 }
 
 /// The only finding, which is about timeline 1; `{file}` stands for the segment and where it is.
