@@ -9,9 +9,9 @@ use super::gzip::BlockDeflater;
 use super::{gzip, lz4};
 
 /// How much of a stream is compressed at once. Large enough that beginning without a window costs little (with
-/// gzip, blocks of half of it come out 0.2 % larger); small enough that a block per core and what became of it
+/// gzip, blocks of half of it come out 0.4 % larger); small enough that a block per core and what became of it
 /// take little memory.
-pub const BLOCK_SIZE: usize = 1 << 20;
+pub const BLOCK_SIZE: usize = 512 << 10;
 
 /// What blocks are compressed to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

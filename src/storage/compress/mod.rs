@@ -20,7 +20,7 @@ use crate::archive::codec::BlockFormat;
 use crate::pg::Compression;
 
 /// More threads than this are not started unasked: at the usual levels a server sends no faster than so many cores
-/// compress, and each holds about three megabytes, with libzstd several.
+/// compress, and each holds about two megabytes, with libzstd several.
 const THREADS_MAX: usize = 8;
 
 /// From this level on, each of libzstd's threads holds tens of megabytes, and more with each level. They are
