@@ -196,7 +196,8 @@ mod tests {
 
     #[test]
     fn blocks_of_every_kind_are_measured() {
-        let cases: [(&str, &[u8], Option<Range<usize>>); 10] = [
+        type Case = (&'static str, &'static [u8], Option<Range<usize>>);
+        let cases: [Case; 10] = [
             ("an empty fixed block", &[3, 0], Some(0..10)),
             ("an empty stored block", &[1, 0, 0, 0xff, 0xff], Some(0..40)),
             ("a stored byte", &[1, 1, 0, 0xfe, 0xff, b'a'], Some(0..48)),
