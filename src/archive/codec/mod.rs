@@ -7,6 +7,7 @@
 
 mod block;
 mod decoder;
+mod deflate_scan;
 mod gzip;
 mod lz4;
 mod lz4_frame;

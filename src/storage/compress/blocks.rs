@@ -30,7 +30,7 @@ impl BlockCompressor {
     /// If the operating system gives no thread.
     pub(super) fn new(format: BlockFormat, threads: usize) -> io::Result<Self> {
         let pool = Pool::start("compress", threads, || {
-            let encoder = BlockEncoder::new(format);
+            let mut encoder = BlockEncoder::new(format);
             move |mut block: Block| encoder.encode(&mut block).map(|()| block)
         })?;
         Ok(BlockCompressor {

@@ -19,12 +19,9 @@ use super::error::IoContext as _;
 use crate::archive::codec::BlockFormat;
 use crate::pg::Compression;
 
-/// More threads than this are not started unasked: a server sends no faster than so many cores compress, and
-/// each holds about a megabyte.
-const THREADS_MAX: usize = 16;
-
-/// The same for libzstd's own threads, which are faster and hold several megabytes each.
-const ZSTD_THREADS_MAX: usize = 8;
+/// More threads than this are not started unasked: at the usual levels a server sends no faster than so many cores
+/// compress, and each holds about two megabytes, with libzstd several.
+const THREADS_MAX: usize = 8;
 
 /// From this level on, each of libzstd's threads holds tens of megabytes, and more with each level. They are
 /// not started unasked.
@@ -121,7 +118,7 @@ impl Stage {
             Compression::Lz4 { level } => blocks(BlockFormat::Lz4 { level }),
             Compression::Zstd { level, workers, long_distance } => {
                 let is_costly = long_distance || level.is_some_and(|l| l >= ZSTD_COSTLY_LEVEL);
-                let unasked = if is_costly { 0 } else { threads.min(ZSTD_THREADS_MAX) };
+                let unasked = if is_costly { 0 } else { threads };
                 let workers = workers.unwrap_or(u32::try_from(unasked).unwrap_or(0));
                 ZstdCompressor::new(level, workers, long_distance).map(Stage::Zstd)
             }

@@ -20,7 +20,7 @@ fn contents(size: usize) -> Vec<u8> {
 
 /// Compresses in blocks, on this thread.
 fn in_blocks(format: BlockFormat, contents: &[u8]) -> Vec<u8> {
-    let encoder = BlockEncoder::new(format);
+    let mut encoder = BlockEncoder::new(format);
     let mut framing = BlockFraming::new(format);
     let mut compressed = framing.header().to_vec();
     let (mut block, mut next) = (Block::default(), Block::default());
