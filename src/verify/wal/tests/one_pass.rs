@@ -35,7 +35,7 @@ pub(super) fn found_in_pass(path: &Path, format: CompressionFormat, log: &Log) -
         listing,
         cluster: ClusterCheck::new(summary, Pages::Skipped, PathBuf::new()),
         rules: ContentsRules { is_compared: true, pages: None },
-        findings: Findings::new(OnFinding::GoOn),
+        findings: Findings::new(OnFinding::GoOn, 0),
         progress: &VerifyProgress::default(),
     };
     let name = path.file_name().unwrap().to_string_lossy().into_owned();
