@@ -239,3 +239,6 @@ pub(super) fn preferences(level: Option<u8>) -> Preferences {
         .compression_level(level.map_or(0, i32::from))
         .build()
 }
+
+#[cfg(test)]
+mod tests;
