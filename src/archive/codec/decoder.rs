@@ -25,8 +25,8 @@ pub enum DecodeError<E> {
 /// small enough to stay in a core's cache until the next stage has read them.
 const OUTPUT_SIZE: usize = 128 << 10;
 
-/// A piece is given up when there is less room than this, which is what liblz4's wrapper writes at once.
-pub(super) const OUTPUT_ROOM_MIN: usize = 8 << 10;
+/// A piece is given up when there is less room than this: filling it would cost more than it gives.
+const OUTPUT_ROOM_MIN: usize = 8 << 10;
 
 /// Decompresses a stream that arrives in pieces. Several members or frames after one another are one stream.
 ///
