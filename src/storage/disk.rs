@@ -23,7 +23,7 @@ const JOBS_MAX: usize = 64;
 
 /// Finished files that one thread syncs in a row. The first sync of the row commits the file system's
 /// journal for all of them; the bound keeps the number of open files small.
-const SYNC_BATCH_MAX: usize = 32;
+const SYNC_BATCH_MAX: usize = 64;
 
 /// Whether large files are written with direct I/O.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -271,7 +271,14 @@ impl DiskThread {
         self.unsynced.extend(Arc::into_inner(file));
     }
 
+    /// Completes the files that are there.
+    ///
+    /// A file system that puts off where contents go until they are written (ext4, xfs) would decide that for one
+    /// file after the other, each in a journal commit of its own. So all of them are begun to be written first.
     fn complete_files(&mut self) {
+        if self.sync {
+            self.unsynced.iter().for_each(OpenFile::start_writing_back);
+        }
         for file in self.unsynced.drain(..) {
             if !self.failure.is_hopeless()
                 && let Err(error) = file.complete(self.sync)

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::{FallocateFlags, OFlags, fallocate, fcntl_getfl, fcntl_setfl};
+use rustix::fs::{Advice, FallocateFlags, OFlags, fadvise, fallocate, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 
 use super::StorageError;
@@ -123,6 +123,12 @@ impl NewFile {
         self.file.sync_all().context("fsync file", &self.path)
     }
 
+    /// Lets the operating system begin to write the contents, without waiting for it. That is a help for the sync
+    /// that follows, so a refusal does not matter.
+    pub(super) fn start_writing_back(&self) {
+        let _ = fadvise(&self.file, 0, None, Advice::DontNeed);
+    }
+
     /// Closes the file and hears of a failure, which some network file systems report only here.
     ///
     /// # Errors
@@ -182,6 +188,11 @@ impl OpenFile {
             }
             Ok(()) | Err(_) => Ok(()),
         }
+    }
+
+    /// See [`NewFile::start_writing_back`].
+    pub(super) fn start_writing_back(&self) {
+        self.file.start_writing_back();
     }
 
     /// Writes a block at an offset that is a multiple of the block size.
