@@ -66,7 +66,7 @@ const STORED: Column = Column {
 
 /// How many times as fast ours was as this side.
 const RATIO: Column = Column {
-    head: "ours is faster by",
+    head: "pgsiphon to it",
     width: 19,
     cell: |row, side| match side {
         Side::Ours => None,
@@ -170,7 +170,7 @@ mod tests {
             ],
         };
         let expected = "
-base-backup                                   seconds   MB/s  ours is faster by  client CPU s  server CPU s  peak MiB  stored MB
+base-backup                                   seconds   MB/s     pgsiphon to it  client CPU s  server CPU s  peak MiB  stored MB
 plain             thrown away        0.50 (0.50-0.50)   4000   0.50 (0.50-0.50)
                   pg_basebackup      3.00 (2.00-4.00)    667   3.00 (2.00-4.00)          1.50                     5.0         64
                   pgsiphon           1.00 (1.00-1.00)   2000                             0.50                    30.0         64
