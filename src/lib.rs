@@ -11,7 +11,7 @@
 //! | 4 | [`backup`] | a base backup: prepare, receive, finish |
 //! | 4 | [`receive`] | continuous WAL receiving: where to start, reconnecting, timelines |
 //! | 4 | [`verify`] | a stored backup: files, pages and WAL against its manifest |
-//! | 4 | [`bench`] | this program beside the originals, in one run |
+//! | 4 | [`benchmark`] | this program beside the originals, in one run |
 //! | 3 | [`wal`] | streaming WAL: session driver, segments, history files |
 //! | 2 | [`net`] | connecting, TLS and GSSAPI, authentication, framed reads (tokio) |
 //! | 2 | [`storage`] | files: direct and buffered writers, compression, extraction, durable names, clean-up |
@@ -33,7 +33,7 @@
 
 pub mod archive;
 pub mod backup;
-pub mod bench;
+pub mod benchmark;
 pub mod cli;
 pub mod control;
 pub mod manifest;

@@ -9,7 +9,7 @@ const LAYERS: [(&str, u32); 16] = [
     ("backup", 4),
     ("receive", 4),
     ("verify", 4),
-    ("bench", 4),
+    ("benchmark", 4),
     ("wal", 3),
     ("net", 2),
     ("storage", 2),

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use super::args::{BenchRequest, Confirmation};
 use super::{Messages, Program, concealed, print, signals, unwritable};
-use crate::bench::{
+use crate::benchmark::{
     BenchConfig, BenchError, BenchObserver, Comparison, Machine, Part, ServerChoice, Side,
     find_originals, needed_programs,
 };
@@ -74,7 +74,7 @@ fn compare(
     }
     let machine = Machine::examine(config.directory.parent().unwrap_or(&config.directory));
     let mut observer = Screen { program, is_table: !request.is_json, last_part: None };
-    let comparisons = crate::bench::run(&config, &mut observer, &stop)?;
+    let comparisons = crate::benchmark::run(&config, &mut observer, &stop)?;
     if let Some(path) = &request.plot {
         plot::draw(&comparisons, path)
             .map_err(|source| Failure::Plot { path: path.display().to_string(), source })?;

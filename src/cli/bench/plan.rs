@@ -1,6 +1,6 @@
 //! What is about to be done, in sentences.
 
-use crate::bench::{BenchConfig, Part, ServerChoice};
+use crate::benchmark::{BenchConfig, Part, ServerChoice};
 
 /// Says what a run will do, and, of a server that is not its own, everything that it will do there.
 pub(super) fn lines(config: &BenchConfig) -> Vec<String> {

@@ -9,7 +9,7 @@ use plotters::prelude::{
     RGBColor, Rectangle, SVGBackend, Text, WHITE,
 };
 
-use crate::bench::{Comparison, Side};
+use crate::benchmark::{Comparison, Side};
 
 const WIDTH: u32 = 900;
 const ROW_HEIGHT: u32 = 28;

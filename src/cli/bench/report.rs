@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::bench::{Comparison, Machine, Sample, Side, Spread};
+use crate::benchmark::{Comparison, Machine, Sample, Side, Spread};
 
 /// What was measured.
 #[derive(Clone, Debug, Serialize)]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::bench::{Comparison, Part, Sample, Side, Spread};
+use crate::benchmark::{Comparison, Part, Sample, Side, Spread};
 
 /// What is shown of a side's samples.
 struct Column {

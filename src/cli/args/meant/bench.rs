@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use super::first_conflict;
-use crate::bench::{Part, Sizes};
+use crate::benchmark::{Part, Sizes};
 use crate::cli::args::error::Conflict;
 use crate::cli::args::error::OptionsError;
 use crate::cli::args::getopt::shown;

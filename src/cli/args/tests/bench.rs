@@ -2,7 +2,7 @@
 
 use super::super::{BenchRequest, Confirmation};
 use super::{Outcome, outcome};
-use crate::bench::{Part, Sizes};
+use crate::benchmark::{Part, Sizes};
 
 fn request(line: &str) -> BenchRequest {
     let argv: Vec<&str> =

@@ -40,7 +40,7 @@ pub(super) fn hold(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::Part;
+    use crate::benchmark::Part;
 
     #[test]
     fn the_two_take_turns_who_is_first_and_the_baseline_always_is() {
