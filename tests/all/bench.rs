@@ -1,5 +1,6 @@
 //! `pgsiphon bench`: what it measures, and what it leaves behind.
 
+use std::fs;
 use std::path::Path;
 
 use rustix::process::Signal;
@@ -11,7 +12,8 @@ use crate::support::scratch::Scratch;
 use crate::support::server::Server;
 use crate::support::wait_until;
 
-on_servers!(private_servers_are_measured_and_removed: pg18);
+on_servers!(backups_and_their_verification_are_measured: pg18);
+on_servers!(receiving_wal_is_measured: pg18);
 on_servers!(a_given_server_is_left_as_it_was: pg17);
 on_servers!(an_interrupted_comparison_puts_everything_right: pg18);
 
@@ -23,15 +25,8 @@ fn comparison(installation: Installation, directory: &Path) -> Client {
     client.args(["--size=0.02", "--files=40", "--backlog=0.05", "--seconds=1", "--rounds=1"])
 }
 
-fn private_servers_are_measured_and_removed(installation: Installation) {
-    let scratch = Scratch::new();
-    let (directory, plot) = (scratch.join("bench"), scratch.join("plot.svg"));
-    let client = comparison(installation, &directory).arg("--json").arg("--plot").arg(&plot);
-    let rows = ["plain", "plain-tls", "tar-zstd", "synchronous", "1-client"];
-    let finished = client.args(rows.map(|row| format!("--only={row}"))).run().succeeded();
-    let report: Value = serde_json::from_slice(&finished.stdout).unwrap();
-    let row = |row: &Value| format!("{} {}", row["part"], row["row"]).replace('"', "");
-    let rows: Vec<&Value> = report["rows"].as_array().unwrap().iter().collect();
+fn backups_and_their_verification_are_measured(installation: Installation) {
+    let parts = ["base-backup", "verify", "small-files", "empty-cluster"];
     let expected = [
         "base-backup plain",
         "base-backup plain-tls",
@@ -40,26 +35,42 @@ fn private_servers_are_measured_and_removed(installation: Installation) {
         "verify tar-zstd",
         "small-files plain",
         "empty-cluster plain",
-        "catch-up plain",
-        "catch-up synchronous",
-        "standby 1-client",
     ];
-    assert_eq!(rows.iter().map(|one| row(one)).collect::<Vec<_>>(), expected);
-    for measured in rows {
-        for side in ["baseline", "original", "ours"] {
-            let sample = &measured[side][0];
-            assert!(sample["seconds"].as_f64() > Some(0.0), "{side}: {measured}");
-        }
-        let ours = &measured["ours"][0];
-        assert!(ours["peak_memory_bytes"].as_u64() > Some(1 << 20), "{measured}");
-        assert!(measured["speed_to_original"]["median"].as_f64() > Some(0.0), "{measured}");
-        let is_standby = measured["part"] == "standby";
-        assert_eq!(ours["commits_per_second"].is_f64(), is_standby, "{measured}");
-        let has_server = measured["part"] != "verify";
-        assert_eq!(ours["server_cpu_seconds"].is_f64(), has_server, "{measured}");
-    }
-    assert!(std::fs::read_to_string(plot).unwrap().contains("standby: 1-client"));
+    measured(installation, &parts, &["plain", "plain-tls", "tar-zstd"], &expected);
+}
+
+fn receiving_wal_is_measured(installation: Installation) {
+    let expected = ["catch-up plain", "catch-up synchronous", "standby 1-client"];
+    let rows = ["plain", "synchronous", "1-client"];
+    measured(installation, &["catch-up", "standby"], &rows, &expected);
+}
+
+/// Measures rows of parts on private servers, and checks the report and that nothing is left.
+fn measured(installation: Installation, parts: &[&str], rows: &[&str], expected: &[&str]) {
+    let scratch = Scratch::new();
+    let (directory, plot) = (scratch.join("bench"), scratch.join("plot.svg"));
+    let client = comparison(installation, &directory).arg("--json").arg("--plot").arg(&plot);
+    let only = rows.iter().map(|row| format!("--only={row}"));
+    let finished = client.args(only).args(parts).run().succeeded();
+    let report: Value = serde_json::from_slice(&finished.stdout).unwrap();
+    let rows = report["rows"].as_array().unwrap();
+    let name = |row: &Value| format!("{} {}", row["part"], row["row"]).replace('"', "");
+    assert_eq!(rows.iter().map(name).collect::<Vec<_>>(), expected);
+    rows.iter().for_each(is_complete);
+    let (part, row) = expected.last().unwrap().split_once(' ').unwrap();
+    assert!(fs::read_to_string(plot).unwrap().contains(&format!("{part}: {row}")));
     assert_eq!(scratch.names(), ["plot.svg"]);
+}
+
+fn is_complete(row: &Value) {
+    for side in ["baseline", "original", "ours"] {
+        assert!(row[side][0]["seconds"].as_f64() > Some(0.0), "{side}: {row}");
+    }
+    let ours = &row["ours"][0];
+    assert!(ours["peak_memory_bytes"].as_u64() > Some(1 << 20), "{row}");
+    assert!(row["speed_to_original"]["median"].as_f64() > Some(0.0), "{row}");
+    assert_eq!(ours["commits_per_second"].is_f64(), row["part"] == "standby", "{row}");
+    assert_eq!(ours["server_cpu_seconds"].is_f64(), row["part"] != "verify", "{row}");
 }
 
 /// Everything that a comparison may leave on a server.
