@@ -68,6 +68,9 @@ pub fn run(
     let mut stage = Stage { config, workspace, stop, observer, comparisons: Vec::new() };
     match &config.server {
         ServerChoice::Given(parameters) => {
+            if let Some(part) = config.parts.iter().find(|part| part.needs_private_server()) {
+                return Err(BenchError::PrivateOnly(part.name()));
+            }
             let mut server = Server::given(&config.originals, parameters.clone())?;
             let measured =
                 config.parts.iter().try_for_each(|part| stage.measure(*part, &mut server));
