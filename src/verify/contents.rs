@@ -43,6 +43,9 @@ pub(super) struct ContentsCheck {
     damaged_pages: Vec<DamagedPages>,
 }
 
+/// Rows of damaged blocks that are kept of one file: more than anybody reads, and little memory.
+const ROWS_MAX: usize = 10_000;
+
 /// A row of blocks, each of which is damaged.
 #[derive(Clone, Copy, Debug)]
 struct DamagedPages {
@@ -121,6 +124,8 @@ impl ContentsCheck {
         if let Some(problem) = problem {
             verification.findings.add(place.finding(problem));
         }
+        let left_out = self.damaged_pages.split_off(self.damaged_pages.len().min(ROWS_MAX));
+        left_out.iter().for_each(|row| verification.findings.leave_out(&row.fault));
         for DamagedPages { first, last, lsn, fault } in self.damaged_pages {
             let problem = Problem::Pages { first, last, lsn, fault };
             verification.add_page(place.finding(problem), &fault);
@@ -136,7 +141,8 @@ fn compare(computed: &Digest, listed: &Digest) -> Option<Problem> {
     }
 }
 
-/// Adds a page to the row that it continues: of a file that is damaged all over, one finding says it.
+/// Adds a page to the row that it continues: of a file that is damaged all over, one finding says it. Behind the rows
+/// that are kept there is one for each fault, to show that there were more.
 fn note_page(damaged: &mut Vec<DamagedPages>, page: DamagedPages) {
     match damaged.last_mut() {
         Some(row)
@@ -145,6 +151,29 @@ fn note_page(damaged: &mut Vec<DamagedPages>, page: DamagedPages) {
         {
             row.last = page.last;
         }
-        Some(_) | None => damaged.push(page),
+        Some(_) | None => {
+            let behind = damaged.get(ROWS_MAX..).unwrap_or_default();
+            let is_known =
+                |row: &DamagedPages| discriminant(&row.fault) == discriminant(&page.fault);
+            if !behind.iter().any(is_known) {
+                damaged.push(page);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_damaged_pages_are_bounded_and_every_fault_beyond_them_is_known() {
+        let fault = PageFault::Checksum { computed: 1, stored: 2 };
+        let mut rows = Vec::new();
+        for block in (0..).step_by(2).take(3 * ROWS_MAX) {
+            let row = DamagedPages { first: block, last: block, lsn: Lsn::INVALID, fault };
+            note_page(&mut rows, row);
+        }
+        assert_eq!(rows.len(), ROWS_MAX + 1);
     }
 }

@@ -1,5 +1,6 @@
 //! What all threads share that verify one backup.
 
+use std::mem::discriminant;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -40,7 +41,7 @@ impl Verification<'_> {
         match self.cluster.counts(fault) {
             Some(true) => self.findings.add(finding),
             Some(false) => {}
-            None => self.findings.add_uncertain(finding),
+            None => self.findings.add_uncertain(finding, fault),
         }
     }
 
@@ -49,11 +50,7 @@ impl Verification<'_> {
         if let Some(finding) = self.cluster.check_together() {
             self.findings.add(finding);
         }
-        let counts = |finding: &Finding| match &finding.problem {
-            Problem::Pages { fault, .. } => self.cluster.counts(fault) != Some(false),
-            _ => true,
-        };
-        self.findings.into_sorted(counts)
+        self.findings.into_sorted(|fault| self.cluster.counts(fault) != Some(false))
     }
 
     /// Checks a file by which the backup says what it is.
@@ -81,6 +78,18 @@ struct Kept {
     findings: Vec<Finding>,
     /// How many more there may be.
     room: u64,
+    /// How many more there may be of those that may turn out to be none.
+    uncertain_room: u64,
+    /// Kinds of damaged pages of which there were more than are kept.
+    left_out: Vec<PageFault>,
+}
+
+impl Kept {
+    fn leave_out(&mut self, fault: &PageFault) {
+        if !self.left_out.iter().any(|other| discriminant(other) == discriminant(fault)) {
+            self.left_out.push(*fault);
+        }
+    }
 }
 
 impl Findings {
@@ -90,7 +99,13 @@ impl Findings {
             OnFinding::GoOn => file_count.saturating_add(FINDINGS_MAX),
             OnFinding::Stop => 1,
         };
-        let kept = Mutex::new(Kept { findings: Vec::new(), room });
+        let kept = Kept {
+            findings: Vec::new(),
+            room,
+            uncertain_room: room.max(FINDINGS_MAX),
+            left_out: Vec::new(),
+        };
+        let kept = Mutex::new(kept);
         Findings { kept, on_finding, is_over: AtomicBool::new(false) }
     }
 
@@ -110,11 +125,19 @@ impl Findings {
     }
 
     /// Adds a finding that may turn out to be none.
-    fn add_uncertain(&self, finding: Finding) {
+    fn add_uncertain(&self, finding: Finding, fault: &PageFault) {
         let mut kept = self.kept();
-        if !self.is_over() {
+        if kept.uncertain_room == 0 {
+            kept.leave_out(fault);
+        } else if !self.is_over() {
             kept.findings.push(finding);
+            kept.uncertain_room -= 1;
         }
+    }
+
+    /// Notes that there are more pages with a fault than are told. Nothing ends by that: it may turn out to be none.
+    pub(super) fn leave_out(&self, fault: &PageFault) {
+        self.kept().leave_out(fault);
     }
 
     /// Returns the names of the archives that could not be read to their end.
@@ -132,14 +155,19 @@ impl Findings {
         self.is_over.load(Ordering::Relaxed)
     }
 
-    fn into_sorted(self, counts: impl FnMut(&Finding) -> bool) -> Vec<Finding> {
+    /// Returns them, but for those of pages with a fault that does not count.
+    fn into_sorted(self, counts: impl Fn(&PageFault) -> bool) -> Vec<Finding> {
         let is_over = self.is_over();
         let kept = self.kept.into_inner().unwrap_or_else(PoisonError::into_inner);
         let mut all = kept.findings;
-        all.retain(counts);
+        all.retain(|finding| match &finding.problem {
+            Problem::Pages { fault, .. } => counts(fault),
+            _ => true,
+        });
         all.sort_unstable();
+        let is_cut = is_over || kept.left_out.iter().any(counts);
         match self.on_finding {
-            OnFinding::GoOn if is_over => {
+            OnFinding::GoOn if is_cut => {
                 let problem = Problem::TooMany(all.len());
                 all.push(Finding { path: Vec::new(), archive: None, problem });
             }
@@ -147,5 +175,29 @@ impl Findings {
             OnFinding::Stop => all.truncate(1),
         }
         all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pg::Lsn;
+
+    #[test]
+    fn more_damaged_pages_than_are_kept_are_told_if_they_count() {
+        let fault = PageFault::Checksum { computed: 1, stored: 2 };
+        for (counts, expected) in [(true, FINDINGS_MAX as usize + 1), (false, 0)] {
+            let findings = Findings::new(OnFinding::GoOn, 0);
+            for block in 0..=FINDINGS_MAX as u32 {
+                let problem =
+                    Problem::Pages { first: block, last: block, lsn: Lsn::INVALID, fault };
+                let finding = Finding { path: Vec::new(), archive: None, problem };
+                findings.add_uncertain(finding, &fault);
+            }
+            let told = findings.into_sorted(|_| counts);
+            assert_eq!(told.len(), expected);
+            let is_cut = |finding: &Finding| matches!(finding.problem, Problem::TooMany(_));
+            assert_eq!(told.last().is_some_and(is_cut), counts);
+        }
     }
 }
