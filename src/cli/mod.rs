@@ -52,18 +52,16 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match interpret(&program, &arguments) {
         Ok(Outcome::Print(text)) => print(&program, &text),
         Ok(Outcome::Basebackup(request)) => {
-            conceal_password(&program, &arguments, &request.connection);
+            conceal_password(&program, &arguments, request.connection.dbname.as_ref());
             basebackup::run(&program, &request)
         }
         Ok(Outcome::Receivewal(request)) => {
-            conceal_password(&program, &arguments, &request.connection);
+            conceal_password(&program, &arguments, request.connection.dbname.as_ref());
             receivewal::run(&program, &request)
         }
         Ok(Outcome::Verifybackup(request)) => verifybackup::run(&program, &request),
         Ok(Outcome::Bench(request)) => {
-            if let Some(typed) = &request.server {
-                concealed::conceal(program.invoked_as(), &arguments, typed.reveal());
-            }
+            conceal_password(&program, &arguments, request.server.as_ref());
             bench::run(&program, &request)
         }
         Err(error) => {
@@ -73,8 +71,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn conceal_password(program: &Program, arguments: &[OsString], connection: &ConnectionArgs) {
-    if let Some(typed) = &connection.dbname {
+fn conceal_password(
+    program: &Program,
+    arguments: &[OsString],
+    connection: Option<&ConnectionString>,
+) {
+    if let Some(typed) = connection {
         concealed::conceal(program.invoked_as(), arguments, typed.reveal());
     }
 }

@@ -30,10 +30,18 @@ impl Line<'_> {
     /// # Errors
     /// If `out` fails.
     pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
-        let mut text = serde_json::to_vec(self)?;
-        text.push(b'\n');
-        out.write_all(&text).and_then(|()| out.flush())
+        write_object(self, out)
     }
+}
+
+/// Writes an object and ends the line.
+///
+/// # Errors
+/// If `out` fails.
+pub(super) fn write_object(object: &impl Serialize, out: &mut impl Write) -> io::Result<()> {
+    let mut text = serde_json::to_vec(object)?;
+    text.push(b'\n');
+    out.write_all(&text).and_then(|()| out.flush())
 }
 
 /// What is going on.

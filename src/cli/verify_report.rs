@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::report::write_object;
 use crate::manifest::WalRange;
 use crate::verify::{Finding, Problem, Verdict, VerifyError};
 
@@ -100,9 +101,7 @@ impl VerifyReport {
     /// # Errors
     /// If `out` fails.
     pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
-        let mut text = serde_json::to_vec(self)?;
-        text.push(b'\n');
-        out.write_all(&text).and_then(|()| out.flush())
+        write_object(self, out)
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::benchmark::{Comparison, Machine, Sample, Side, Spread};
+use crate::cli::report::write_object;
 
 /// What was measured.
 #[derive(Clone, Debug, Serialize)]
@@ -56,9 +57,7 @@ impl<'a> BenchReport<'a> {
     /// # Errors
     /// If `out` fails.
     pub(super) fn write(&self, out: &mut impl Write) -> io::Result<()> {
-        let mut text = serde_json::to_vec(self)?;
-        text.push(b'\n');
-        out.write_all(&text).and_then(|()| out.flush())
+        write_object(self, out)
     }
 }
 
