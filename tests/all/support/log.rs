@@ -83,8 +83,11 @@ impl<'a> Log<'a> {
 
     /// Ends the segment, so that a receiver can finish it, and returns where the next one begins.
     pub fn end_segment(&self) -> Lsn {
-        let last = self.segment_start(self.write(1));
-        self.ask("SELECT pg_switch_wal()");
+        // In one go: whoever ended the segment in between would leave nothing to end in the next one.
+        let said = self.ask(&format!("{}; SELECT pg_switch_wal()", emit(1)));
+        let end: Lsn = said.lines().last().unwrap().parse().unwrap();
+        // It says where the switch ends in its segment, which may be the end of that.
+        let last = self.segment_start(Lsn::new(end.offset() - 1));
         last.checked_add(self.segment_size.bytes()).unwrap()
     }
 
