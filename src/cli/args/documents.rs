@@ -156,6 +156,9 @@ impl Subject {
             Subject::Command(Job::Tool(Tool::Basebackup)) => "pgsiphon-basebackup",
             Subject::Command(Job::Tool(Tool::Receivewal)) => "pgsiphon-receivewal",
             Subject::Command(Job::Tool(Tool::Verifybackup)) => "pgsiphon-verifybackup",
+            Subject::Command(Job::Serve) => "pgsiphon-serve",
+            Subject::Command(Job::Check) => "pgsiphon-check",
+            Subject::Command(Job::Status) => "pgsiphon-status",
             Subject::Command(Job::Bench) => "pgsiphon-bench",
             Subject::DropIn(tool) => tool.original(),
         }
@@ -206,8 +209,14 @@ impl Subject {
         match self {
             Subject::Command(Job::Tool(Tool::Verifybackup))
             | Subject::DropIn(Tool::Verifybackup) => MESSAGE_ENVIRONMENT.to_vec(),
+            Subject::Command(Job::Status) => MESSAGE_ENVIRONMENT.to_vec(),
             Subject::Own
-            | Subject::Command(Job::Bench | Job::Tool(Tool::Basebackup | Tool::Receivewal))
+            | Subject::Command(
+                Job::Bench
+                | Job::Serve
+                | Job::Check
+                | Job::Tool(Tool::Basebackup | Tool::Receivewal),
+            )
             | Subject::DropIn(Tool::Basebackup | Tool::Receivewal) => {
                 [&CONNECTION_ENVIRONMENT[..], &MESSAGE_ENVIRONMENT].concat()
             }
@@ -230,6 +239,14 @@ impl Subject {
             Subject::Command(Job::Tool(Tool::Verifybackup))
             | Subject::DropIn(Tool::Verifybackup) => {
                 "All that was looked at is as the manifest says, and sound."
+            }
+            Subject::Command(Job::Serve) => {
+                "SIGINT or SIGTERM ended the service, and all that was received is on stable storage, \
+                 unless the configuration waived that."
+            }
+            Subject::Command(Job::Check) => "Nothing was found to be wrong.",
+            Subject::Command(Job::Status) => {
+                "Every server is received from, and no WAL is missing."
             }
             Subject::Command(Job::Bench) => {
                 "Everything was measured, and everything that was created for it is removed."

@@ -1,0 +1,241 @@
+//! What is known of a server at a moment: the same for metrics, `/status`, `pgsiphon status` and the state file.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+use serde_with::{DisplayFromStr, serde_as};
+
+use crate::pg::{Lsn, Timestamp};
+
+/// What is known of a server.
+#[serde_as]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ServerStatus {
+    /// Its name in the configuration.
+    pub name: String,
+    /// What is being done.
+    pub phase: Phase,
+    /// The host that WAL comes from, or came from last.
+    pub host: Option<String>,
+    /// What that host was when it was asked last.
+    pub role: Option<ServerRole>,
+    /// The cluster.
+    pub system_identifier: Option<String>,
+    /// The timeline of the stream.
+    pub timeline: Option<u32>,
+    /// Everything before this was received.
+    #[serde_as(as = "Option<DisplayFromStr>")]
+    pub received: Option<Lsn>,
+    /// Everything before this was handed to the system.
+    #[serde_as(as = "Option<DisplayFromStr>")]
+    pub written: Option<Lsn>,
+    /// Everything before this is on stable storage.
+    #[serde_as(as = "Option<DisplayFromStr>")]
+    pub flushed: Option<Lsn>,
+    /// Up to where the server has flushed its own WAL.
+    #[serde_as(as = "Option<DisplayFromStr>")]
+    pub server_flushed: Option<Lsn>,
+    /// How much of that is not flushed here.
+    pub lag_bytes: Option<u64>,
+    /// How old the newest commit is that is received, while there is more to receive; 0 if there is not.
+    pub lag_seconds: Option<f64>,
+    /// The slot, as the server showed it last.
+    pub slot: Option<SlotStatus>,
+    /// The slots on the other hosts.
+    pub mirrors: Vec<MirrorStatus>,
+    /// Connections made anew, by the reason that ended the one before.
+    pub reconnects: BTreeMap<ReconnectReason, u64>,
+    /// Holes that were noticed since the service started.
+    pub holes_noticed: u64,
+    /// Holes that no base backup covers yet.
+    pub open_holes: Vec<OpenHole>,
+    /// Times that received WAL was refused because it is damaged.
+    pub damage_found: u64,
+    /// Segments that got their final names since the service started.
+    pub segments_closed: u64,
+    /// When the last one did.
+    #[serde_as(as = "Option<DisplayFromStr>")]
+    pub last_segment: Option<Timestamp>,
+    /// When the flushed position last moved.
+    #[serde_as(as = "Option<DisplayFromStr>")]
+    pub last_flush: Option<Timestamp>,
+    /// Room in the file system of the directory, in bytes.
+    pub disk_free: Option<u64>,
+    /// When that is used up if it goes on as in the last minutes, in seconds.
+    pub disk_full_in: Option<f64>,
+    /// What happened last, the oldest first; never more than a bound.
+    pub events: VecDeque<ServiceEvent>,
+}
+
+/// What is being done for a server.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum Phase {
+    /// A connection is made.
+    #[default]
+    Connecting,
+    /// WAL comes, and there is more of it.
+    CatchingUp,
+    /// WAL comes as the server writes it.
+    Streaming,
+    /// The next attempt is waited for.
+    Waiting {
+        /// Why the last one failed, in one line.
+        cause: String,
+    },
+    /// No attempt would do better before somebody acts.
+    Failed {
+        /// Why, in one line.
+        cause: String,
+    },
+    /// It is not received from any more.
+    Stopped,
+}
+
+/// What a host is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ServerRole {
+    /// It takes writes.
+    Primary,
+    /// It replays another's WAL.
+    Standby,
+}
+
+/// A slot as its server shows it.
+#[serde_as]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlotStatus {
+    /// Its name.
+    pub name: String,
+    /// The oldest WAL that it keeps.
+    #[serde_as(as = "Option<DisplayFromStr>")]
+    pub restart_lsn: Option<Lsn>,
+    /// Whether that is there.
+    pub wal_status: Option<WalStatus>,
+    /// How much may be written before it is in danger, in bytes; nothing if there is no limit.
+    pub safe_wal_size: Option<i64>,
+    /// How much WAL there is behind it, in bytes.
+    pub retained: Option<u64>,
+}
+
+/// Column `wal_status` of `pg_replication_slots`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WalStatus {
+    /// Within `max_wal_size`.
+    Reserved,
+    /// More than that.
+    Extended,
+    /// May be removed at the next checkpoint.
+    Unreserved,
+    /// Removed.
+    Lost,
+}
+
+/// Our slot on a host that WAL does not come from.
+#[serde_as]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MirrorStatus {
+    /// The host.
+    pub host: String,
+    /// The oldest WAL that the slot keeps there.
+    #[serde_as(as = "Option<DisplayFromStr>")]
+    pub restart_lsn: Option<Lsn>,
+    /// Why it is not kept, in one line.
+    pub problem: Option<String>,
+}
+
+/// Why a connection was made anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReconnectReason {
+    /// There was no connection, or it was lost.
+    Network,
+    /// The server was shut down or ended the stream.
+    ServerEnded,
+    /// The server refused a command.
+    Refused,
+    /// The disk failed, or was full.
+    Disk,
+    /// The disk took too long.
+    DiskStalled,
+    /// What came was damaged.
+    Damage,
+    /// It was another cluster.
+    OtherCluster,
+    /// The WAL that comes next is gone.
+    WalRemoved,
+}
+
+/// WAL that is missing, and that no base backup covers.
+#[serde_as]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenHole {
+    /// The first position that is missing; nothing if it is not known what was before.
+    #[serde_as(as = "Option<DisplayFromStr>")]
+    pub from: Option<Lsn>,
+    /// Where the WAL begins that is there.
+    #[serde_as(as = "DisplayFromStr")]
+    pub to: Lsn,
+    /// The timeline of that position.
+    pub timeline: u32,
+    /// Why it opened: as in the record beside the WAL.
+    pub cause: String,
+    /// When it was noticed.
+    #[serde_as(as = "DisplayFromStr")]
+    pub noticed: Timestamp,
+}
+
+/// Something that an operator may want to know of.
+#[serde_as]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceEvent {
+    /// When.
+    #[serde_as(as = "DisplayFromStr")]
+    pub at: Timestamp,
+    /// What.
+    pub kind: EventKind,
+    /// The cause, in one line without passwords.
+    pub cause: String,
+}
+
+/// Kinds of events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventKind {
+    /// Streaming began.
+    Connected,
+    /// The stream ended, or could not be made.
+    Disconnected,
+    /// WAL comes from another host than before.
+    Failover,
+    /// WAL is of another timeline than before.
+    TimelineSwitched,
+    /// A slot was created.
+    SlotCreated,
+    /// A slot was dropped by policy.
+    SlotDropped,
+    /// The server may soon remove WAL that is needed, or fill its disk with it.
+    SlotAtRisk,
+    /// The slot serves nobody any more.
+    SlotLost,
+    /// A mirror slot cannot be kept.
+    MirrorFailed,
+    /// WAL is missing.
+    HoleOpened,
+    /// A base backup covers it now.
+    HoleCovered,
+    /// There is little room left.
+    DiskLow,
+    /// Nothing can be written.
+    DiskFull,
+    /// The disk took too long.
+    DiskStalled,
+    /// What came was damaged.
+    Damage,
+    /// No attempt would do better before somebody acts.
+    Failed,
+    /// What was wrong is over.
+    Recovered,
+}
