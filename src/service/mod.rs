@@ -13,6 +13,11 @@
 //! another.
 
 mod config;
+mod connections;
+mod http;
+mod metrics;
+mod notify;
+mod pulse;
 mod servers;
 mod state;
 mod status;
@@ -21,9 +26,12 @@ pub use config::{
     Config, ConfigError, Conninfo, HttpConfig, Limits, LogConfig, LogFormat, LogLevel,
     OnSlotAtRisk, ServerConfig, SlotConfig, SlotPolicy,
 };
+pub use http::{Http, HttpError};
+pub use notify::{Notifier, status_line};
+pub use pulse::Pulse;
 pub use servers::{Changes, Servers, StartError};
 pub use state::{Board, ServerState};
 pub use status::{
     EventKind, MirrorStatus, OpenHole, Phase, ReconnectReason, ServerRole, ServerStatus,
-    ServiceEvent, SlotStatus, WalStatus,
+    ServiceEvent, SlotStatus, StatusReport, WalStatus,
 };

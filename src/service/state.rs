@@ -50,6 +50,11 @@ impl Board {
         servers.values().cloned().collect()
     }
 
+    /// Returns what is known now of all servers, ordered by name.
+    pub fn statuses(&self) -> Vec<ServerStatus> {
+        self.servers().iter().map(|server| server.status()).collect()
+    }
+
     /// Adds a server, in place of one of the same name.
     pub fn put(&self, name: &str, state: Arc<ServerState>) {
         let mut servers = self.servers.write().unwrap_or_else(PoisonError::into_inner);

@@ -7,6 +7,15 @@ use serde_with::{DisplayFromStr, serde_as};
 
 use crate::pg::{Lsn, Timestamp};
 
+/// What is known of all servers, as `/status` shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StatusReport {
+    /// The version of the service.
+    pub version: String,
+    /// The servers, ordered by name.
+    pub servers: Vec<ServerStatus>,
+}
+
 /// What is known of a server.
 #[serde_as]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -65,6 +74,32 @@ pub struct ServerStatus {
     pub disk_full_in: Option<f64>,
     /// What happened last, the oldest first; never more than a bound.
     pub events: VecDeque<ServiceEvent>,
+    /// How often each kind of event happened since the service started.
+    #[serde(default)]
+    pub event_counts: BTreeMap<EventKind, u64>,
+}
+
+impl ServerStatus {
+    /// Adds what happened now; the oldest is forgotten for it.
+    pub fn add_event(&mut self, event: ServiceEvent) {
+        /// Enough for what led to a failure, and little to look through.
+        const EVENTS_MAX: usize = 64;
+        *self.event_counts.entry(event.kind).or_default() += 1;
+        self.events.push_back(event);
+        while self.events.len() > EVENTS_MAX {
+            self.events.pop_front();
+        }
+    }
+
+    /// Says whether WAL comes.
+    pub fn is_received_from(&self) -> bool {
+        match self.phase {
+            Phase::CatchingUp | Phase::Streaming => true,
+            Phase::Connecting | Phase::Waiting { .. } | Phase::Failed { .. } | Phase::Stopped => {
+                false
+            }
+        }
+    }
 }
 
 /// What is being done for a server.
@@ -92,6 +127,32 @@ pub enum Phase {
     Stopped,
 }
 
+impl Phase {
+    /// The names of all.
+    pub const NAMES: [&str; 6] =
+        ["connecting", "catching_up", "streaming", "waiting", "failed", "stopped"];
+
+    /// Returns its name: in JSON, in metrics and for people.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Phase::Connecting => "connecting",
+            Phase::CatchingUp => "catching_up",
+            Phase::Streaming => "streaming",
+            Phase::Waiting { .. } => "waiting",
+            Phase::Failed { .. } => "failed",
+            Phase::Stopped => "stopped",
+        }
+    }
+
+    /// Returns why no WAL comes, if there is a reason.
+    pub fn cause(&self) -> Option<&str> {
+        match self {
+            Phase::Waiting { cause } | Phase::Failed { cause } => Some(cause),
+            Phase::Connecting | Phase::CatchingUp | Phase::Streaming | Phase::Stopped => None,
+        }
+    }
+}
+
 /// What a host is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -100,6 +161,11 @@ pub enum ServerRole {
     Primary,
     /// It replays another's WAL.
     Standby,
+}
+
+impl ServerRole {
+    /// All of them.
+    pub const ALL: [ServerRole; 2] = [ServerRole::Primary, ServerRole::Standby];
 }
 
 /// A slot as its server shows it.
@@ -131,6 +197,12 @@ pub enum WalStatus {
     Unreserved,
     /// Removed.
     Lost,
+}
+
+impl WalStatus {
+    /// All of them.
+    pub const ALL: [WalStatus; 4] =
+        [WalStatus::Reserved, WalStatus::Extended, WalStatus::Unreserved, WalStatus::Lost];
 }
 
 /// Our slot on a host that WAL does not come from.
@@ -166,6 +238,20 @@ pub enum ReconnectReason {
     OtherCluster,
     /// The WAL that comes next is gone.
     WalRemoved,
+}
+
+impl ReconnectReason {
+    /// All of them.
+    pub const ALL: [ReconnectReason; 8] = [
+        ReconnectReason::Network,
+        ReconnectReason::ServerEnded,
+        ReconnectReason::Refused,
+        ReconnectReason::Disk,
+        ReconnectReason::DiskStalled,
+        ReconnectReason::Damage,
+        ReconnectReason::OtherCluster,
+        ReconnectReason::WalRemoved,
+    ];
 }
 
 /// WAL that is missing, and that no base backup covers.
@@ -238,4 +324,61 @@ pub enum EventKind {
     Failed,
     /// What was wrong is over.
     Recovered,
+}
+
+impl EventKind {
+    /// All of them.
+    pub const ALL: [EventKind; 17] = [
+        EventKind::Connected,
+        EventKind::Disconnected,
+        EventKind::Failover,
+        EventKind::TimelineSwitched,
+        EventKind::SlotCreated,
+        EventKind::SlotDropped,
+        EventKind::SlotAtRisk,
+        EventKind::SlotLost,
+        EventKind::MirrorFailed,
+        EventKind::HoleOpened,
+        EventKind::HoleCovered,
+        EventKind::DiskLow,
+        EventKind::DiskFull,
+        EventKind::DiskStalled,
+        EventKind::Damage,
+        EventKind::Failed,
+        EventKind::Recovered,
+    ];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn phases_are_named_as_in_json() {
+        let cause = String::new;
+        let phases = [
+            Phase::Connecting,
+            Phase::CatchingUp,
+            Phase::Streaming,
+            Phase::Waiting { cause: cause() },
+            Phase::Failed { cause: cause() },
+            Phase::Stopped,
+        ];
+        assert_eq!(phases.each_ref().map(Phase::name), Phase::NAMES);
+        for phase in phases {
+            assert_eq!(serde_json::to_value(&phase).unwrap()["is"], phase.name());
+        }
+    }
+
+    #[test]
+    fn the_oldest_events_are_forgotten_but_counted() {
+        let mut status = ServerStatus::default();
+        for micros in 0..1000 {
+            let at = Timestamp::from_micros(micros);
+            status.add_event(ServiceEvent { at, kind: EventKind::Damage, cause: String::new() });
+        }
+        assert_eq!(status.event_counts, [(EventKind::Damage, 1000)].into());
+        assert_eq!(status.events.back().map(|event| event.at), Some(Timestamp::from_micros(999)));
+        assert_eq!(status.events.len(), 64);
+    }
 }
