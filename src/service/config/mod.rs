@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::net;
+use crate::net::conninfo::{ConnectOptions, ConnectionArguments, ConninfoError, Environment};
 use crate::pg::Compression;
 use crate::receive::HolePolicy;
 use crate::wal::SyncPolicy;
@@ -92,6 +94,25 @@ pub struct ServerConfig {
     pub backups: Option<PathBuf>,
 }
 
+/// How long a host may take to accept a connection if the connection string does not say: a dead one must not
+/// hold up those behind it.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl ServerConfig {
+    /// Works out how to connect for replication: to the primary of several hosts, unless something else is said. See
+    /// [`ConnectOptions::into_database`] for SQL.
+    ///
+    /// # Errors
+    /// If the connection string, a service or the environment cannot be used.
+    pub fn connect_options(
+        &self,
+        program_name: &str,
+        environment: &Environment,
+    ) -> Result<ConnectOptions, ConninfoError> {
+        self.conninfo.connect_options(program_name, environment)
+    }
+}
+
 /// A connection string, which may contain a password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Conninfo(String);
@@ -105,6 +126,20 @@ impl Conninfo {
     /// Returns the text, which nobody is to print.
     pub fn reveal(&self) -> &str {
         &self.0
+    }
+
+    fn connect_options(
+        &self,
+        program_name: &str,
+        environment: &Environment,
+    ) -> Result<ConnectOptions, ConninfoError> {
+        let arguments =
+            ConnectionArguments { connection_string: Some(self.0.clone()), ..Default::default() };
+        let environment = net::service::load(&arguments, environment.clone())?;
+        let options = ConnectOptions::resolve(&arguments, program_name, &environment)?;
+        let mut options = options.preferring_primary();
+        options.connect_timeout.get_or_insert(CONNECT_TIMEOUT);
+        Ok(options)
     }
 }
 
