@@ -19,7 +19,7 @@ mod status;
 
 pub use config::{
     Config, ConfigError, Conninfo, HttpConfig, Limits, LogConfig, LogFormat, LogLevel,
-    OnSlotAtRisk, ServerConfig, SlotConfig, SlotPolicy,
+    OnSlotAtRisk, ReadConfigError, ServerConfig, SlotConfig, SlotPolicy,
 };
 pub use servers::{Changes, Servers, StartError};
 pub use state::{Board, ServerState};
