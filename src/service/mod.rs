@@ -24,7 +24,7 @@ mod status;
 
 pub use config::{
     Config, ConfigError, Conninfo, HttpConfig, Limits, LogConfig, LogFormat, LogLevel,
-    OnSlotAtRisk, ServerConfig, SlotConfig, SlotPolicy,
+    OnSlotAtRisk, ReadConfigError, ServerConfig, SlotConfig, SlotPolicy,
 };
 pub use http::{Http, HttpError};
 pub use notify::{Notifier, status_line};
