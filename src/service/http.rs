@@ -31,8 +31,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::config::HttpConfig;
 use super::connections::Connections;
+use super::liveness::Liveness;
 use super::metrics;
-use super::pulse::Pulse;
 use super::state::Board;
 use super::status::{Phase, ServerStatus, StatusReport};
 use crate::pg::OsError;
@@ -78,7 +78,7 @@ pub struct Http {
 #[derive(Debug)]
 struct Shown {
     board: Arc<Board>,
-    pulse: Arc<Pulse>,
+    liveness: Arc<Liveness>,
 }
 
 impl Http {
@@ -89,7 +89,7 @@ impl Http {
     pub fn start(
         config: HttpConfig,
         board: Arc<Board>,
-        pulse: Arc<Pulse>,
+        liveness: Arc<Liveness>,
     ) -> Result<Self, HttpError> {
         let at_address = |source| HttpError::Listen { address: config.listen, source };
         let listener = TcpListener::bind(config.listen).map_err(at_address)?;
@@ -98,7 +98,7 @@ impl Http {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let end = CancellationToken::new();
         let ended = end.clone();
-        let router = router(Shown { board, pulse });
+        let router = router(Shown { board, liveness });
         let thread = thread::Builder::new().name("http".to_owned());
         let thread = thread.spawn(move || serve(&runtime, listener, &router, &ended))?;
         Ok(Http { config, address, end, thread: Some(thread) })
@@ -185,7 +185,7 @@ async fn metrics(State(shown): State<Arc<Shown>>) -> impl IntoResponse {
 }
 
 async fn healthz(State(shown): State<Arc<Shown>>) -> impl IntoResponse {
-    match shown.pulse.is_alive() {
+    match shown.liveness.is_alive() {
         true => (StatusCode::OK, "alive\n"),
         false => (StatusCode::SERVICE_UNAVAILABLE, "something stands still\n"),
     }

@@ -15,9 +15,9 @@
 mod config;
 mod connections;
 mod http;
+mod liveness;
 mod metrics;
 mod notify;
-mod pulse;
 mod servers;
 mod state;
 mod status;
@@ -27,8 +27,8 @@ pub use config::{
     OnSlotAtRisk, ReadConfigError, ServerConfig, SlotConfig, SlotPolicy,
 };
 pub use http::{Http, HttpError};
+pub use liveness::Liveness;
 pub use notify::{Notifier, status_line};
-pub use pulse::Pulse;
 pub use servers::{Changes, Servers, StartError};
 pub use state::{Board, ServerState};
 pub use status::{

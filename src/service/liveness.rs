@@ -3,25 +3,25 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Longer than any work between two beats: the end of a server's threads is waited for at most so long.
+/// Longer than any work between two confirmations: the end of a server's threads is waited for at most so long.
 const AGE_MAX: Duration = Duration::from_secs(30);
 
 /// The last moment at which everything was known to get on.
 ///
-/// Its owner beats while all threads get on, so that it stops when one of them stands still, and the owner too.
+/// Its owner confirms it while all threads get on, so that it stops when one of them stands still, and the owner too.
 #[derive(Debug)]
-pub struct Pulse {
+pub struct Liveness {
     last: Mutex<Instant>,
 }
 
-impl Pulse {
+impl Liveness {
     /// Begins now.
     pub fn new() -> Self {
-        Pulse { last: Mutex::new(Instant::now()) }
+        Liveness { last: Mutex::new(Instant::now()) }
     }
 
     /// Says that everything gets on.
-    pub fn beat(&self) {
+    pub fn confirm(&self) {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
@@ -36,9 +36,9 @@ impl Pulse {
     }
 }
 
-impl Default for Pulse {
+impl Default for Liveness {
     fn default() -> Self {
-        Pulse::new()
+        Liveness::new()
     }
 }
 
@@ -47,13 +47,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_ends_when_nobody_beats() {
+    fn it_ends_when_nobody_confirms_it() {
         let began = Instant::now();
-        let pulse = Pulse::new();
-        assert!(pulse.is_alive());
+        let liveness = Liveness::new();
+        assert!(liveness.is_alive());
         let late = began + AGE_MAX + Duration::from_secs(1);
-        assert!(!pulse.is_alive_at(late));
-        pulse.beat();
-        assert!(pulse.is_alive_at(late - Duration::from_secs(2)));
+        assert!(!liveness.is_alive_at(late));
+        liveness.confirm();
+        assert!(liveness.is_alive_at(late - Duration::from_secs(2)));
     }
 }
