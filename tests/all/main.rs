@@ -54,6 +54,8 @@ mod receivewal_command_line;
 mod recording;
 mod replay;
 mod service_http;
+mod service_process;
+mod service_status;
 mod side_by_side;
 mod standby;
 mod tablespaces;

@@ -15,7 +15,7 @@ use crate::pg::OsError;
 use crate::service::StatusReport;
 
 /// A service answers at once, whatever its servers do.
-const TIME_MAX: Duration = Duration::from_secs(10);
+const TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Thousands of servers with all their events.
 const SIZE_MAX: usize = 64 << 20;

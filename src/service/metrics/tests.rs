@@ -121,7 +121,7 @@ fn names_follow_the_practice_of_prometheus() {
         assert_eq!(has_unit, quantity || kind == "histogram", "{name}");
         for sample in samples {
             let fits = |suffix: &&str| sample.starts_with(&format!("{name}{suffix}{{"));
-            assert!(suffixes.iter().any(|suffix| fits(suffix)), "{sample} is not of {name}");
+            assert!(suffixes.iter().any(fits), "{sample} is not of {name}");
         }
     }
 }
