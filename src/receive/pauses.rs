@@ -45,7 +45,8 @@ mod tests {
     #[test]
     fn pauses_double_up_to_the_longest_and_begin_anew_after_a_success() {
         let mut pauses = Pauses::default();
-        let mut seconds = |count| (0..count).map(|_| pauses.next_pause().as_secs()).collect::<Vec<_>>();
+        let mut seconds =
+            |count| (0..count).map(|_| pauses.next_pause().as_secs()).collect::<Vec<_>>();
         assert_eq!(seconds(7), [1, 2, 4, 8, 16, 30, 30]);
         pauses.reset();
         assert_eq!(pauses.next_pause().as_secs(), 1);

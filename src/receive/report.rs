@@ -113,6 +113,17 @@ pub enum HoleCause {
     RemovedByServer,
 }
 
+impl HoleCause {
+    /// Returns the name that it has in the record beside the WAL.
+    pub fn name(self) -> &'static str {
+        match self {
+            HoleCause::EmptyDirectory => "empty_directory",
+            HoleCause::SlotWithoutPosition => "slot_without_position",
+            HoleCause::RemovedByServer => "removed_by_server",
+        }
+    }
+}
+
 /// How far receiving is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReceiveStatus {
