@@ -45,7 +45,7 @@ pub struct ServerStatus {
     pub mirrors: Vec<MirrorStatus>,
     /// Connections made anew, by the reason that ended the one before.
     pub reconnects: BTreeMap<ReconnectReason, u64>,
-    /// Holes that were noticed since the service started.
+    /// Holes that were noticed, also by earlier runs of the service.
     pub holes_noticed: u64,
     /// Holes that no base backup covers yet.
     pub open_holes: Vec<OpenHole>,
@@ -65,6 +65,14 @@ pub struct ServerStatus {
     pub disk_full_in: Option<f64>,
     /// What happened last, the oldest first; never more than a bound.
     pub events: VecDeque<ServiceEvent>,
+}
+
+impl ServerStatus {
+    /// Works out how much of what the server has flushed is not flushed here.
+    pub(super) fn update_lag(&mut self) {
+        let both = self.server_flushed.zip(self.flushed);
+        self.lag_bytes = both.map(|(server, here)| server.checked_sub(here).unwrap_or(0));
+    }
 }
 
 /// What is being done for a server.
@@ -238,4 +246,29 @@ pub enum EventKind {
     Failed,
     /// What was wrong is over.
     Recovered,
+}
+
+impl EventKind {
+    /// Returns the name that it has wherever it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            EventKind::Connected => "connected",
+            EventKind::Disconnected => "disconnected",
+            EventKind::Failover => "failover",
+            EventKind::TimelineSwitched => "timeline_switched",
+            EventKind::SlotCreated => "slot_created",
+            EventKind::SlotDropped => "slot_dropped",
+            EventKind::SlotAtRisk => "slot_at_risk",
+            EventKind::SlotLost => "slot_lost",
+            EventKind::MirrorFailed => "mirror_failed",
+            EventKind::HoleOpened => "hole_opened",
+            EventKind::HoleCovered => "hole_covered",
+            EventKind::DiskLow => "disk_low",
+            EventKind::DiskFull => "disk_full",
+            EventKind::DiskStalled => "disk_stalled",
+            EventKind::Damage => "damage",
+            EventKind::Failed => "failed",
+            EventKind::Recovered => "recovered",
+        }
+    }
 }
