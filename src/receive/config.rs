@@ -1,12 +1,13 @@
 //! What the user wants.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::pg::{Compression, Lsn};
 use crate::protocol::FlushReports;
 use crate::storage::DirectIo;
-use crate::wal::SyncPolicy;
+use crate::wal::{SyncPolicy, SyncTimes};
 
 /// How WAL is received.
 #[derive(Clone, Debug)]
@@ -31,6 +32,8 @@ pub struct ReceiveConfig {
     pub on_hole: HolePolicy,
     /// Whether a time index is kept beside the WAL.
     pub time_index: TimeIndex,
+    /// Where it is counted how long syncs of WAL take, if somebody wants to know.
+    pub sync_times: Option<Arc<SyncTimes>>,
 }
 
 impl ReceiveConfig {

@@ -80,10 +80,10 @@ impl<'a> Session<'a> {
             () = interrupt.cancelled() => return Ok(()),
         };
         let StartPoint { at, timeline } = found;
-        let segment_size = self.cluster.segment_size;
+        let Cluster { segment_size, position: server_end, .. } = self.cluster;
         let start = SegmentNumber::containing(at, segment_size).start(segment_size);
         self.job.observer.report(Event::Starting { at: start, timeline });
-        let mut plan = StreamPlan { start, timeline, segment_size };
+        let mut plan = StreamPlan { start, timeline, segment_size, server_end };
         loop {
             tokio::select! {
                 fetched = self.fetch_history(plan.timeline) => fetched?,
@@ -98,7 +98,7 @@ impl<'a> Session<'a> {
             self = session;
             let StreamEnd::Timeline { next, start } = end else { return Ok(()) };
             let start = SegmentNumber::containing(start, segment_size).start(segment_size);
-            plan = StreamPlan { start, timeline: next, segment_size };
+            plan = StreamPlan { start, timeline: next, ..plan };
         }
     }
 
@@ -317,6 +317,7 @@ impl<'a> Session<'a> {
             start: plan.start,
             format: self.format,
             system_identifier: self.cluster.system_identifier.parse().ok(),
+            sync_times: config.sync_times.clone(),
         }
     }
 

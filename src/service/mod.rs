@@ -1,26 +1,42 @@
 //! WAL receiving as a service: many servers at once, for months.
 //!
 //! ```text
-//! Config ──▶ Servers ──▶ one thread a server: Supervisor ──▶ receive::run_once ──▶ directory
-//!                │                    │ Observer
-//!                │                    ▼
-//!                │               ServerState ◀── Attendant: slot and disk, mirror slots, holes
-//!                ▼                    │
-//!              Board ─────────────────┴──▶ metrics, HTTP, state file, systemd
+//! Config ──▶ Servers ──▶ for each server: supervisor ──▶ receive::attempt ──▶ directory
+//!                │                            │ Observer
+//!                │                            ▼
+//!                │                       ServerState ◀── attendant: slot, mirror slots
+//!                │                            ▲ └──────▶ housekeeper: disk, holes, state file
+//!                ▼                            │
+//!              Board ─────────────────────────┴──▶ metrics, HTTP, systemd
 //! ```
 //!
 //! Everything that belongs to one server is its own: threads, connections, state. A failure in one never touches
 //! another.
 
+mod attendant;
 mod config;
 mod connections;
+mod disk_room;
+mod failure;
+mod housekeeper;
 mod http;
 mod liveness;
+mod log;
 mod metrics;
+mod mirror;
 mod notify;
+mod observer;
+mod open_holes;
+mod pulse;
+mod server;
 mod servers;
+mod slot_watch;
+mod slots;
+mod sql;
 mod state;
+mod state_file;
 mod status;
+mod supervisor;
 
 pub use config::{
     Config, ConfigError, Conninfo, HttpConfig, Limits, LogConfig, LogFormat, LogLevel,

@@ -1,10 +1,15 @@
 //! What the parts of a service share: a status for each server, which its own threads change and everybody may read.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use super::status::ServerStatus;
-use crate::wal::SyncTimes;
+use super::log::{self, one_line};
+use super::status::{EventKind, ServerStatus, ServiceEvent, WalStatus};
+use crate::wal::{SyncTimes, wall_clock};
+
+/// Events that are kept of a server: a bad week's, in little memory.
+pub(super) const EVENTS_MAX: usize = 64;
 
 /// What is known of one server, shared by its threads and all who show it.
 #[derive(Debug)]
@@ -29,6 +34,40 @@ impl ServerState {
     pub fn change<T>(&self, change: impl FnOnce(&mut ServerStatus) -> T) -> T {
         // At worst, part of a change is there.
         change(&mut self.status.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Tells what happened, to all who read the status, the log or the state file.
+    pub fn tell(&self, kind: EventKind, cause: impl fmt::Display) {
+        let event = ServiceEvent { at: wall_clock(), kind, cause: one_line(&cause.to_string()) };
+        let name = self.change(|status| {
+            *status.event_counts.entry(kind).or_default() += 1;
+            status.events.push_back(event.clone());
+            while status.events.len() > EVENTS_MAX {
+                status.events.pop_front();
+            }
+            status.name.clone()
+        });
+        log::event(&name, &event);
+    }
+
+    /// Logs what is worth a look, but is no event.
+    pub(super) fn warn(&self, text: impl fmt::Display) {
+        let name = self.change(|status| status.name.clone());
+        log::warning(&name, &one_line(&text.to_string()));
+    }
+
+    /// Logs what helps whoever looks closely.
+    pub(super) fn detail(&self, text: impl fmt::Display) {
+        let name = self.change(|status| status.name.clone());
+        log::detail(&name, &one_line(&text.to_string()));
+    }
+
+    /// Notes that the slot serves nobody any more; says whether that is news.
+    pub(super) fn note_slot_loss(&self) -> bool {
+        self.change(|status| match &mut status.slot {
+            Some(slot) => slot.wal_status.replace(WalStatus::Lost) != Some(WalStatus::Lost),
+            None => true,
+        })
     }
 
     /// Returns how long syncs took.
@@ -64,5 +103,22 @@ impl Board {
     /// Takes a server away.
     pub fn remove(&self, name: &str) {
         self.servers.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_last_events_are_kept_and_all_are_counted() {
+        let state = ServerState::new("main");
+        for number in 0..EVENTS_MAX + 2 {
+            state.tell(EventKind::Disconnected, number);
+        }
+        let ServerStatus { events, event_counts, .. } = state.status();
+        assert_eq!(events.len(), EVENTS_MAX);
+        assert_eq!(events.front().unwrap().cause, "2");
+        assert_eq!(event_counts, [(EventKind::Disconnected, EVENTS_MAX as u64 + 2)].into());
     }
 }

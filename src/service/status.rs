@@ -54,7 +54,7 @@ pub struct ServerStatus {
     pub mirrors: Vec<MirrorStatus>,
     /// Connections made anew, by the reason that ended the one before.
     pub reconnects: BTreeMap<ReconnectReason, u64>,
-    /// Holes that were noticed since the service started.
+    /// Holes that were noticed, also by earlier runs of the service.
     pub holes_noticed: u64,
     /// Holes that no base backup covers yet.
     pub open_holes: Vec<OpenHole>,
@@ -80,17 +80,6 @@ pub struct ServerStatus {
 }
 
 impl ServerStatus {
-    /// Adds what happened now; the oldest is forgotten for it.
-    pub fn add_event(&mut self, event: ServiceEvent) {
-        /// Enough for what led to a failure, and little to look through.
-        const EVENTS_MAX: usize = 64;
-        *self.event_counts.entry(event.kind).or_default() += 1;
-        self.events.push_back(event);
-        while self.events.len() > EVENTS_MAX {
-            self.events.pop_front();
-        }
-    }
-
     /// Says whether WAL comes.
     pub fn is_received_from(&self) -> bool {
         match self.phase {
@@ -99,6 +88,12 @@ impl ServerStatus {
                 false
             }
         }
+    }
+
+    /// Works out how much of what the server has flushed is not flushed here.
+    pub(super) fn update_lag(&mut self) {
+        let both = self.server_flushed.zip(self.flushed);
+        self.lag_bytes = both.map(|(server, here)| server.checked_sub(here).unwrap_or(0));
     }
 }
 
@@ -347,6 +342,29 @@ impl EventKind {
         EventKind::Failed,
         EventKind::Recovered,
     ];
+
+    /// Returns the name that it has wherever it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            EventKind::Connected => "connected",
+            EventKind::Disconnected => "disconnected",
+            EventKind::Failover => "failover",
+            EventKind::TimelineSwitched => "timeline_switched",
+            EventKind::SlotCreated => "slot_created",
+            EventKind::SlotDropped => "slot_dropped",
+            EventKind::SlotAtRisk => "slot_at_risk",
+            EventKind::SlotLost => "slot_lost",
+            EventKind::MirrorFailed => "mirror_failed",
+            EventKind::HoleOpened => "hole_opened",
+            EventKind::HoleCovered => "hole_covered",
+            EventKind::DiskLow => "disk_low",
+            EventKind::DiskFull => "disk_full",
+            EventKind::DiskStalled => "disk_stalled",
+            EventKind::Damage => "damage",
+            EventKind::Failed => "failed",
+            EventKind::Recovered => "recovered",
+        }
+    }
 }
 
 #[cfg(test)]
@@ -368,17 +386,5 @@ mod tests {
         for phase in phases {
             assert_eq!(serde_json::to_value(&phase).unwrap()["is"], phase.name());
         }
-    }
-
-    #[test]
-    fn the_oldest_events_are_forgotten_but_counted() {
-        let mut status = ServerStatus::default();
-        for micros in 0..1000 {
-            let at = Timestamp::from_micros(micros);
-            status.add_event(ServiceEvent { at, kind: EventKind::Damage, cause: String::new() });
-        }
-        assert_eq!(status.event_counts, [(EventKind::Damage, 1000)].into());
-        assert_eq!(status.events.back().map(|event| event.at), Some(Timestamp::from_micros(999)));
-        assert_eq!(status.events.len(), 64);
     }
 }

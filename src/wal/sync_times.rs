@@ -1,7 +1,7 @@
 //! How long syncs took, for whoever watches a receiver.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Upper ends of the counted ranges: from a cached SSD to a disk that stands still.
 const BOUNDS: [Duration; 14] = [
@@ -38,6 +38,15 @@ impl SyncTimes {
         }
         let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         self.total_micros.fetch_add(micros, Ordering::Relaxed);
+    }
+
+    /// Does what is a sync, and counts it if somebody wants to know. One that failed counts too: it may have taken long.
+    pub(super) fn measure<T>(times: Option<&Self>, sync: impl FnOnce() -> T) -> T {
+        let Some(times) = times else { return sync() };
+        let begun = Instant::now();
+        let outcome = sync();
+        times.add(begun.elapsed());
+        outcome
     }
 
     /// Returns the sum of all, in seconds.

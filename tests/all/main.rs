@@ -56,6 +56,7 @@ mod replay;
 mod service_http;
 mod service_process;
 mod service_status;
+mod service_supervisor;
 mod side_by_side;
 mod standby;
 mod tablespaces;

@@ -169,7 +169,7 @@ new     catching up  -                   -            -         -        -  -   
         }];
         for micros in 0..10 {
             let (at, kind) = (Timestamp::from_micros(micros), EventKind::HoleOpened);
-            server.add_event(ServiceEvent { at, kind, cause: format!("number {micros}") });
+            server.events.push_back(ServiceEvent { at, kind, cause: format!("number {micros}") });
         }
         let text = what_is_wrong(&server);
         let expected = "

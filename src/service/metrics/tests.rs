@@ -5,7 +5,7 @@ use super::*;
 use crate::pg::{Lsn, Timestamp};
 use crate::service::{
     Board, EventKind, MirrorStatus, OpenHole, Phase, ReconnectReason, ServerRole, ServerState,
-    ServiceEvent, SlotStatus, WalStatus,
+    SlotStatus, WalStatus,
 };
 
 fn full() -> ServerStatus {
@@ -41,6 +41,7 @@ fn full() -> ServerStatus {
         last_flush: Some(Timestamp::from_micros(848_666_096_000_000)),
         disk_free: Some(1 << 40),
         disk_full_in: Some(3600.0),
+        event_counts: [(EventKind::Failover, 1)].into(),
         ..ServerStatus::default()
     };
     status.open_holes.push(OpenHole {
@@ -49,11 +50,6 @@ fn full() -> ServerStatus {
         timeline: 1,
         cause: "empty_directory".to_owned(),
         noticed: Timestamp::from_micros(0),
-    });
-    status.add_event(ServiceEvent {
-        at: Timestamp::from_micros(0),
-        kind: EventKind::Failover,
-        cause: "from a to b".to_owned(),
     });
     status
 }

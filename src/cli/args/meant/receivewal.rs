@@ -110,6 +110,7 @@ fn action(
             direct_io: own.and_then(|own| own.direct_io).unwrap_or(DirectIo::Auto),
             on_hole: own.and_then(|own| own.on_hole).unwrap_or(HolePolicy::Refuse),
             time_index: time_index(own),
+            sync_times: None,
         })),
     }
 }
