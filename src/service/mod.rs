@@ -44,6 +44,7 @@ pub use config::{
 };
 pub use http::{Http, HttpError};
 pub use liveness::Liveness;
+pub use metrics::text as metrics_text;
 pub use notify::{Notifier, status_line};
 pub use servers::{Changes, Servers, StartError};
 pub use state::{Board, ServerState};

@@ -30,6 +30,7 @@ mod hosts;
 mod kills;
 mod layers;
 mod memory;
+mod packaging;
 mod page;
 mod power;
 mod receive_clock;

@@ -26,8 +26,8 @@ use crate::wal::SyncTimes;
 /// The type of what [`text`] returns.
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Returns the metrics of all servers.
-pub(super) fn text(board: &Arc<Board>) -> String {
+/// Returns the metrics of all servers, as OpenMetrics text.
+pub fn text(board: &Arc<Board>) -> String {
     let mut registry = Registry::with_prefix("pgsiphon");
     registry.register_collector(Box::new(Servers(Arc::clone(board))));
     let mut text = String::new();
