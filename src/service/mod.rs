@@ -12,11 +12,13 @@
 //! Everything that belongs to one server is its own: threads, connections, state. A failure in one never touches
 //! another.
 
+mod check;
 mod config;
 mod servers;
 mod state;
 mod status;
 
+pub use check::{CheckedServer, Finding, Severity, check};
 pub use config::{
     Config, ConfigError, Conninfo, HttpConfig, Limits, LogConfig, LogFormat, LogLevel,
     OnSlotAtRisk, ReadConfigError, ServerConfig, SlotConfig, SlotPolicy,

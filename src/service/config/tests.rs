@@ -284,11 +284,11 @@ fn no_two_servers_share_a_directory_or_a_slot() {
         ),
         (
             "'host=b,a'\ndirectory = '/b'\nslot = 's'",
-            "9:8: slot \"s\" on host \"a\", port 5432 is already that of server \"main\"",
+            "9:8: slot \"s\" on a:5432 is already that of server \"main\"",
         ),
         (
             "'host=/tmp,a'\ndirectory = '/b'\n[defaults]\nslot = 's'",
-            "7:12: slot \"s\" on host \"a\", port 5432 is already that of server \"main\"",
+            "7:12: slot \"s\" on a:5432 is already that of server \"main\"",
         ),
     ];
     let first = format!("{LEAST}slot = 's'\nbackups = '/backups'\n[servers.other]\nconninfo = ");
