@@ -80,7 +80,7 @@ fn kept(wanted: &SlotConfig, slot: &Slot, place: Place) -> Option<Finding> {
             Finding::warning(format!("replication slot \"{name}\" is about to lose its WAL"))
                 .hint("Receive soon, or raise max_slot_wal_keep_size."),
         ),
-        _ => (!slot.keeps_wal && place == Place::Source).then(|| {
+        _ => (!slot.keeps_wal && slot.user.is_none() && place == Place::Source).then(|| {
             Finding::warning(format!("replication slot \"{name}\" keeps no WAL yet"))
                 .hint("It does from the moment on that something is received through it.")
         }),
