@@ -62,7 +62,8 @@ pub(super) fn run(program: &Program, request: &CheckRequest) -> ExitCode {
 fn check(program: &Program, request: &CheckRequest) -> Result<Vec<CheckedServer>, Failure> {
     let config = Config::read(&request.config)?;
     block_on(async {
-        Ok(service::check(&config, program.name(), &Environment::from_process()).await)
+        let environment = Environment::from_process();
+        Ok(service::check(&config, &request.config, program.name(), &environment).await)
     })
 }
 

@@ -1,6 +1,7 @@
 //! `pgsiphon check`: what it finds at real servers, in the words that it has for it.
 
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -398,6 +399,27 @@ fn all_hosts_are_looked_at(installation: Installation) {
          hint: Only one of them may take writes; stop the other one.\n\
          main: 1 error\n"
     );
+}
+
+#[test]
+fn a_host_that_does_not_answer_holds_nobody_up() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap();
+    let (scratch, names) = (Scratch::new(), vec![(address.port().to_string(), "PORT")]);
+    scratch.directory("wal");
+    let setup = Setup { scratch, names, conninfo: String::new() };
+    let conninfo = format!("host=127.0.0.1 port={} connect_timeout=1", address.port());
+    let expected = "error: main (host 127.0.0.1:PORT): connection to server at \"127.0.0.1\", \
+        port PORT failed: timeout expired\n\
+        main: 1 error\n";
+    assert_eq!(setup.check_at(&conninfo, "disk_free_min = '64MB'"), expected);
+    let expected = "error: main (host 127.0.0.1:PORT): connection to server at \"127.0.0.1\", \
+        port PORT failed: timeout expired\n\
+        warning: main: \"SCRATCH/pgsiphon.toml\" has a password, and everybody may read it\n\
+        hint: Let only its owner read it, or put the password into a password file.\n\
+        main: 1 error, 1 warning\n";
+    let conninfo = conninfo + " password=secret";
+    assert_eq!(setup.check_at(&conninfo, "disk_free_min = '64MB'"), expected);
 }
 
 #[test]

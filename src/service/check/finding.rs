@@ -38,8 +38,8 @@ impl Finding {
         Finding { severity, host: None, problem: in_one_line(problem), hint: None }
     }
 
-    pub(super) fn hint(self, hint: impl Into<String>) -> Self {
-        Finding { hint: Some(hint.into()), ..self }
+    pub(super) fn hint(self, hint: impl AsRef<str>) -> Self {
+        Finding { hint: Some(in_one_line(hint.as_ref())), ..self }
     }
 
     pub(super) fn on(self, host: impl ToString) -> Self {

@@ -12,7 +12,9 @@ mod settings;
 mod slot;
 mod synchronous;
 
+use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +27,9 @@ use self::cluster::Sought;
 use self::directory::DirectoryFacts;
 use self::host::HostFacts;
 use super::{Config, ServerConfig};
-use crate::net::conninfo::{ConnectOptions, ConninfoError, Environment, TargetSessionAttrs};
+use crate::net::conninfo::{
+    ConnectOptions, ConninfoError, Environment, Parameters, TargetSessionAttrs,
+};
 use crate::storage::StorageError;
 
 pub use finding::{CheckedServer, Finding, Severity};
@@ -33,12 +37,16 @@ pub use finding::{CheckedServer, Finding, Severity};
 /// Hosts that are asked at the same time: each has two connections with their buffers.
 const HOSTS_AT_ONCE: usize = 16;
 
+/// The bit of a file's mode.
+const OTHERS_MAY_READ: u32 = 0o004;
+
 /// How long a disk may take to tell what is in a directory.
 const DISK_TIME_LIMIT: Duration = Duration::from_secs(20);
 
-/// Checks all servers of a configuration, in their order.
+/// Checks all servers of a configuration, in their order. The file that it is from may hold passwords.
 pub async fn check(
     config: &Config,
+    file: &Path,
     program_name: &str,
     environment: &Environment,
 ) -> Vec<CheckedServer> {
@@ -53,6 +61,7 @@ pub async fn check(
     let checked = config.servers.iter().zip(&facts).map(|(server, own)| {
         let mut findings = own.judge(server);
         findings.extend(shared_directory(config, &facts, server, own));
+        findings.extend(exposed_password(file, server));
         CheckedServer::new(&server.name, findings)
     });
     checked.collect()
@@ -165,4 +174,17 @@ fn shared_directory(
         ))
         .hint("Choose an empty directory for each cluster."),
     )
+}
+
+/// Finds a password in a file that everybody may read.
+fn exposed_password(file: &Path, server: &ServerConfig) -> Option<Finding> {
+    let parameters = Parameters::parse(server.conninfo.reveal()).ok()?;
+    let mode = fs::metadata(file).ok()?.mode();
+    (parameters.has_secret() && mode & OTHERS_MAY_READ != 0).then(|| {
+        Finding::warning(format!(
+            "\"{}\" has a password, and everybody may read it",
+            file.display()
+        ))
+        .hint("Let only its owner read it, or put the password into a password file.")
+    })
 }
