@@ -188,3 +188,6 @@ fn exposed_password(file: &Path, server: &ServerConfig) -> Option<Finding> {
         .hint("Let only its owner read it, or put the password into a password file.")
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -39,22 +39,24 @@ pub(super) fn judge(
 /// Says whether a list of `synchronous_standby_names` has a name: `a, b`, `2 (a, b)`, `ANY 1 (*)`. Case does not
 /// matter.
 fn is_listed(list: &str, application_name: &str) -> bool {
-    let names = list.split_once('(').map_or(list, |(_, names)| names);
-    let names = names.rsplit_once(')').map_or(names, |(names, _)| names);
-    split_names(names).iter().any(|name| name == "*" || name.eq_ignore_ascii_case(application_name))
+    let names = names(list);
+    names.iter().any(|name| name == "*" || name.eq_ignore_ascii_case(application_name))
 }
 
-/// Splits at the commas that are outside of quotes, of which a double one stands for itself.
-fn split_names(list: &str) -> Vec<String> {
+/// Splits at the commas that are outside of quotes, in which a double quote stands for one. What is before a
+/// parenthesis says how many of the names count.
+fn names(list: &str) -> Vec<String> {
     let (mut names, mut name, mut is_quoted) = (Vec::new(), String::new(), false);
     let mut characters = list.chars().peekable();
     while let Some(character) = characters.next() {
-        match character {
-            '"' if is_quoted && characters.next_if_eq(&'"').is_some() => name.push('"'),
-            '"' => is_quoted = !is_quoted,
-            ',' if !is_quoted => names.push(std::mem::take(&mut name)),
-            character if character.is_whitespace() && !is_quoted => {}
-            character => name.push(character),
+        match (character, is_quoted) {
+            ('"', true) if characters.next_if_eq(&'"').is_some() => name.push('"'),
+            ('"', _) => is_quoted = !is_quoted,
+            (',', false) => names.push(std::mem::take(&mut name)),
+            ('(', false) => name.clear(),
+            (')', false) => {}
+            (space, false) if space.is_whitespace() => {}
+            (character, _) => name.push(character),
         }
     }
     names.push(name);

@@ -340,6 +340,30 @@ fn a_file_that_cannot_be_read_is_told() {
     assert_eq!(endless, Err(large.to_owned()));
 }
 
+/// The configuration's reference.
+const DOCUMENTATION: &str = include_str!("../../../docs/service.md");
+
+#[test]
+fn the_example_of_the_documentation_is_a_configuration() {
+    let (_, behind) = DOCUMENTATION.split_once("```toml\n").expect("an example");
+    let (example, _) = behind.split_once("```").expect("its end");
+    let names: Vec<_> = valid(example).servers.into_iter().map(|server| server.name).collect();
+    assert_eq!(names, ["main", "reports"]);
+}
+
+#[test]
+fn every_key_is_documented() {
+    for (table, count) in [("http", 2), ("log", 2), ("servers.main", 14)] {
+        let refusal = parse(&format!("[{table}]\nunknown = 1")).expect_err("there is no such key");
+        let (_, known) = refusal.split_once("expected ").expect("a list of keys");
+        let keys: Vec<_> = known.split('`').skip(1).step_by(2).collect();
+        assert_eq!(keys.len(), count, "{known}");
+        for key in keys {
+            assert!(DOCUMENTATION.contains(&format!("\n| `{key}` | ")), "{key}");
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn any_text_is_read_or_refused_in_one_line(
