@@ -14,6 +14,7 @@
 //! another.
 
 mod attendant;
+mod check;
 mod config;
 mod connections;
 mod disk_room;
@@ -38,6 +39,7 @@ mod state_file;
 mod status;
 mod supervisor;
 
+pub use check::{CheckedServer, Finding, Severity, check};
 pub use config::{
     Config, ConfigError, Conninfo, HttpConfig, Limits, LogConfig, LogFormat, LogLevel,
     OnSlotAtRisk, ReadConfigError, ServerConfig, SlotConfig, SlotPolicy,

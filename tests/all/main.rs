@@ -54,6 +54,7 @@ mod receivewal_command_line;
 #[path = "../../protocol-fixtures/recording/mod.rs"]
 mod recording;
 mod replay;
+mod service_check;
 mod service_http;
 mod service_process;
 mod service_status;

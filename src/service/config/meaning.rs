@@ -11,7 +11,7 @@ use super::{
     Config, Conninfo, HttpConfig, Limits, LogConfig, OnSlotAtRisk, ServerConfig, SlotConfig,
     SlotPolicy,
 };
-use crate::net::conninfo::{Host, HostKind};
+use crate::net::conninfo::Host;
 
 /// How often a server hears of us where the user says nothing, as with `pg_receivewal`.
 const STATUS_INTERVAL: Duration = Duration::from_secs(10);
@@ -121,7 +121,7 @@ impl Server {
         let shared = self.hosts.iter().find(|host| other.hosts.contains(host));
         match (slot(ours), shared) {
             (Some(name), Some(host)) if slot(theirs).as_ref() == Some(&name) => {
-                taken(&self.slot, format!("slot \"{name}\" on {}", shown(host)))
+                taken(&self.slot, format!("slot \"{name}\" on {host}"))
             }
             _ => Ok(()),
         }
@@ -182,11 +182,4 @@ fn limits(own: &ServerTable, defaults: &ServerTable) -> Result<Limits, Fault> {
         slot_retained_max: max.map(|size| size.get_ref().0),
         on_slot_at_risk: at_risk.map_or(OnSlotAtRisk::Report, |risk| *risk.get_ref()),
     })
-}
-
-fn shown(host: &Host) -> String {
-    match &host.kind {
-        HostKind::Tcp { name, .. } => format!("host \"{name}\", port {}", host.port),
-        HostKind::UnixDirectory(path) => format!("host \"{}\", port {}", path.display(), host.port),
-    }
 }

@@ -284,11 +284,11 @@ fn no_two_servers_share_a_directory_or_a_slot() {
         ),
         (
             "'host=b,a'\ndirectory = '/b'\nslot = 's'",
-            "9:8: slot \"s\" on host \"a\", port 5432 is already that of server \"main\"",
+            "9:8: slot \"s\" on a:5432 is already that of server \"main\"",
         ),
         (
             "'host=/tmp,a'\ndirectory = '/b'\n[defaults]\nslot = 's'",
-            "7:12: slot \"s\" on host \"a\", port 5432 is already that of server \"main\"",
+            "7:12: slot \"s\" on a:5432 is already that of server \"main\"",
         ),
     ];
     let first = format!("{LEAST}slot = 's'\nbackups = '/backups'\n[servers.other]\nconninfo = ");
@@ -338,6 +338,30 @@ fn a_file_that_cannot_be_read_is_told() {
     let endless = Config::read(&PathBuf::from("/dev/zero")).map_err(|error| error.to_string());
     let large = "configuration file \"/dev/zero\" is too large (maximum 1048576 bytes)";
     assert_eq!(endless, Err(large.to_owned()));
+}
+
+/// The configuration's reference.
+const DOCUMENTATION: &str = include_str!("../../../docs/service.md");
+
+#[test]
+fn the_example_of_the_documentation_is_a_configuration() {
+    let (_, behind) = DOCUMENTATION.split_once("```toml\n").expect("an example");
+    let (example, _) = behind.split_once("```").expect("its end");
+    let names: Vec<_> = valid(example).servers.into_iter().map(|server| server.name).collect();
+    assert_eq!(names, ["main", "reports"]);
+}
+
+#[test]
+fn every_key_is_documented() {
+    for (table, count) in [("http", 2), ("log", 2), ("servers.main", 14)] {
+        let refusal = parse(&format!("[{table}]\nunknown = 1")).expect_err("there is no such key");
+        let (_, known) = refusal.split_once("expected ").expect("a list of keys");
+        let keys: Vec<_> = known.split('`').skip(1).step_by(2).collect();
+        assert_eq!(keys.len(), count, "{known}");
+        for key in keys {
+            assert!(DOCUMENTATION.contains(&format!("\n| `{key}` | ")), "{key}");
+        }
+    }
 }
 
 proptest! {
