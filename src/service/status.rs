@@ -100,6 +100,18 @@ pub enum Phase {
     Stopped,
 }
 
+impl Phase {
+    /// Says whether WAL comes.
+    pub fn is_connected(&self) -> bool {
+        match self {
+            Phase::CatchingUp | Phase::Streaming => true,
+            Phase::Connecting | Phase::Waiting { .. } | Phase::Failed { .. } | Phase::Stopped => {
+                false
+            }
+        }
+    }
+}
+
 /// What a host is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -108,6 +120,13 @@ pub enum ServerRole {
     Primary,
     /// It replays another's WAL.
     Standby,
+}
+
+impl ServerRole {
+    /// Returns what a host is that does, or does not, replay another's WAL.
+    pub(super) fn of(is_in_recovery: bool) -> Self {
+        if is_in_recovery { ServerRole::Standby } else { ServerRole::Primary }
+    }
 }
 
 /// A slot as its server shows it.

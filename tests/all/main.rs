@@ -53,6 +53,7 @@ mod receivewal_command_line;
 #[path = "../../protocol-fixtures/recording/mod.rs"]
 mod recording;
 mod replay;
+mod service_disks;
 mod service_supervisor;
 mod side_by_side;
 mod standby;
