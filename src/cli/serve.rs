@@ -86,9 +86,11 @@ impl Service {
 
     /// Returns when the end is asked for.
     fn run(&mut self, wishes: &Receiver<Wish>) {
+        let ping_interval = self.notifier.ping_interval();
+        let interval = ping_interval.map_or(LOOK_INTERVAL, |ping| ping.min(LOOK_INTERVAL));
         loop {
             self.look();
-            match wishes.recv_timeout(LOOK_INTERVAL) {
+            match wishes.recv_timeout(interval) {
                 Ok(Wish::Reload) => self.reload(),
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(Wish::End) | Err(RecvTimeoutError::Disconnected) => return,

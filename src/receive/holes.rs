@@ -90,7 +90,7 @@ impl Line {
 /// # Errors
 /// If the file cannot be read or written.
 pub(super) fn record(
-    files: SideFiles<'_>,
+    files: &SideFiles,
     hole: &Hole,
     policy: HolePolicy,
 ) -> Result<(), StorageError> {
@@ -159,8 +159,9 @@ mod tests {
     }
 
     fn record_in(directory: &Path, hole: &Hole, policy: HolePolicy) {
+        let directory = directory.to_owned();
         let files = SideFiles { directory, mode: 0o600, sync: SyncPolicy::Segments };
-        record(files, hole, policy).unwrap();
+        record(&files, hole, policy).unwrap();
     }
 
     /// Returns the ends of the recorded holes.

@@ -24,7 +24,7 @@ mod start_point;
 mod stream;
 mod time_index;
 
-pub use config::{HolePolicy, OnDisconnect, ReceiveConfig, TimeIndex};
+pub use config::{HolePolicy, OnDeadDisk, OnDisconnect, ReceiveConfig, TimeIndex};
 pub use error::{ReceiveError, WalLoss};
 pub use history::HistoryError;
 pub use holes::holes;

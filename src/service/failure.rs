@@ -1,6 +1,7 @@
 //! What a failed attempt means: for the counters, for an operator, and for the next attempt.
 
 use std::io::ErrorKind;
+use std::time::Duration;
 
 use super::status::{EventKind, ReconnectReason};
 use crate::net::conninfo::ConninfoError;
@@ -22,6 +23,9 @@ pub(super) enum Failure {
     /// Receiving failed.
     #[error(transparent)]
     Receive(#[from] ReceiveError),
+    /// A host gave a session, but nothing else.
+    #[error("server did not answer for {} seconds", .0.as_secs())]
+    NoAnswer(Duration),
     /// The host was left behind by a failover.
     #[error("server is on timeline {found}, but WAL of timeline {received} was received")]
     LeftBehind {
@@ -55,6 +59,7 @@ impl Failure {
     pub(super) fn reason(&self) -> ReconnectReason {
         match self {
             Failure::Conninfo(_) => ReconnectReason::Refused,
+            Failure::NoAnswer(_) => ReconnectReason::Network,
             Failure::LeftBehind { .. } => ReconnectReason::OtherCluster,
             Failure::Receive(error) => reason(error),
         }
@@ -75,7 +80,7 @@ impl Failure {
     pub(super) fn speaks_for_the_host(&self) -> bool {
         match self {
             Failure::Conninfo(_) => false,
-            Failure::LeftBehind { .. } => true,
+            Failure::NoAnswer(_) | Failure::LeftBehind { .. } => true,
             Failure::Receive(error) => match reason(error) {
                 ReconnectReason::Refused | ReconnectReason::WalRemoved => {
                     !matches!(error, ReceiveError::Connect(_))
@@ -94,7 +99,7 @@ impl Failure {
     pub(super) fn needs_somebody(&self, on_hole: HolePolicy) -> bool {
         match self {
             Failure::Conninfo(_) => true,
-            Failure::LeftBehind { .. } => false,
+            Failure::NoAnswer(_) | Failure::LeftBehind { .. } => false,
             Failure::Receive(error) => {
                 let is_refused_hole = on_hole == HolePolicy::Refuse && error.wal_loss().is_some();
                 let is_slot_missing =
@@ -179,5 +184,115 @@ fn is_refused(error: &ConnectError) -> bool {
         }
         Some(Problem::Startup(_) | Problem::Tls(_) | Problem::Gss(_) | Problem::Peer(_)) => true,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+    use crate::net::{ConnectionError, FailedAttempt};
+    use crate::protocol::ProtocolError;
+    use crate::storage::StorageError;
+
+    fn said(code: &str, message: &str, detail: Option<&str>) -> ConnectionError {
+        let message = ServerMessage {
+            code: code.to_owned(),
+            message: message.to_owned(),
+            detail: detail.map(str::to_owned),
+            ..ServerMessage::default()
+        };
+        ProtocolError::Server(Box::new(message)).into()
+    }
+
+    fn refused(source: ConnectionError) -> ReceiveError {
+        CommandError { command: "START_REPLICATION".to_owned(), source }.into()
+    }
+
+    fn disk(kind: io::ErrorKind) -> ReceiveError {
+        let source: io::Error = kind.into();
+        ReceiveError::Write(StorageError::new("write to file", "/wal/1", source).into())
+    }
+
+    fn unreachable(problem: Problem) -> ReceiveError {
+        let attempt = FailedAttempt { server: "a".to_owned(), problem, passfile: None };
+        ConnectError { attempts: vec![attempt] }.into()
+    }
+
+    fn starting_up(code: &str) -> Problem {
+        let message = ServerMessage { code: code.to_owned(), ..ServerMessage::default() };
+        Problem::Startup(StartupError::Server(Box::new(message)))
+    }
+
+    #[test]
+    fn a_failure_says_what_to_count_and_tell_and_where_to_go_on() {
+        use EventKind::{Damage, Disconnected, DiskFull, DiskStalled, Failed};
+        use ReconnectReason as Reason;
+        let other = || ReceiveError::OtherSystem { expected: "1".into(), found: "2".into() };
+        let removed = || {
+            let text = "requested WAL segment 000000010000000000000001 has already been removed";
+            ReceiveError::Connection(said("58P01", text, None))
+        };
+        let lost = || refused(said("55000", "can no longer access replication slot", Some("x")));
+        // The error, why there is another connection, what is told with holes refused, and whether another host of
+        // the list is tried at once.
+        let table = [
+            (ReceiveError::ServerShutDown, Reason::ServerEnded, Disconnected, false),
+            (
+                ReceiveError::Connection(ConnectionError::Closed),
+                Reason::Network,
+                Disconnected,
+                false,
+            ),
+            (
+                ReceiveError::Connection(said("57P01", "terminating connection", None)),
+                Reason::ServerEnded,
+                Disconnected,
+                false,
+            ),
+            (unreachable(Problem::TimedOut), Reason::Network, Disconnected, false),
+            (unreachable(starting_up("57P03")), Reason::Network, Disconnected, false),
+            (unreachable(starting_up("28P01")), Reason::Refused, Disconnected, false),
+            (refused(said("42704", "no slot", None)), Reason::Refused, Failed, true),
+            (refused(said("55006", "slot is active", None)), Reason::Refused, Disconnected, true),
+            (ReceiveError::SlotMissing("s".into()), Reason::Refused, Failed, true),
+            (removed(), Reason::WalRemoved, Failed, true),
+            (lost(), Reason::WalRemoved, Failed, true),
+            (other(), Reason::OtherCluster, Failed, true),
+            (disk(io::ErrorKind::StorageFull), Reason::Disk, DiskFull, false),
+            (disk(io::ErrorKind::QuotaExceeded), Reason::Disk, DiskFull, false),
+            (disk(io::ErrorKind::Other), Reason::Disk, Disconnected, false),
+            (
+                ReceiveError::DiskStalled(Duration::from_secs(5)),
+                Reason::DiskStalled,
+                DiskStalled,
+                false,
+            ),
+        ];
+        for (error, reason, event, other_host) in table {
+            let failure = Failure::Receive(error);
+            let found = (
+                failure.reason(),
+                failure.event(HolePolicy::Refuse),
+                failure.speaks_for_the_host(),
+            );
+            assert_eq!(found, (reason, event, other_host), "{failure}");
+        }
+        assert_eq!(Failure::Receive(removed()).event(HolePolicy::Skip), Disconnected);
+        let damage = WalWriteError::Damage(crate::walrecord::WalDamage {
+            at: crate::pg::Lsn::new(9),
+            kind: crate::walrecord::DamageKind::SystemIdentifier { found: 1, expected: 2 },
+        });
+        assert_eq!(Failure::Receive(damage.into()).event(HolePolicy::Skip), Damage);
+    }
+
+    #[test]
+    fn a_host_that_was_left_behind_is_passed_over() {
+        let found = TimelineId::FIRST;
+        let failure = Failure::LeftBehind { found, received: 2 };
+        let text = "server is on timeline 1, but WAL of timeline 2 was received";
+        assert_eq!(failure.to_string(), text);
+        assert!(failure.speaks_for_the_host());
     }
 }

@@ -64,7 +64,8 @@ struct Mirror {
 /// What is known here, against which a host is compared.
 struct Known {
     system_identifier: String,
-    role: Option<ServerRole>,
+    /// What the host is that WAL comes from at this moment.
+    source: Option<ServerRole>,
     flushed: Lsn,
 }
 
@@ -97,7 +98,8 @@ impl Mirror {
     fn known(&self) -> Option<Known> {
         self.server.state.change(|status| {
             let system_identifier = status.system_identifier.clone()?;
-            Some(Known { system_identifier, role: status.role, flushed: status.flushed? })
+            let source = status.role.filter(|_| status.phase.is_connected());
+            Some(Known { system_identifier, source, flushed: status.flushed? })
         })
     }
 
@@ -120,8 +122,12 @@ impl Mirror {
         }
         let name = &self.slot.name;
         let mut view = session.look(Some(name)).await?;
-        if !view.is_in_recovery && known.role == Some(ServerRole::Primary) {
-            return Err(Problem::SecondPrimary);
+        match known.source {
+            _ if view.is_in_recovery => {}
+            Some(ServerRole::Standby) => {}
+            Some(ServerRole::Primary) => return Err(Problem::SecondPrimary),
+            // It may have been promoted just now, and be received from in a moment.
+            None => return Ok(view.slot.and_then(|slot| slot.restart_lsn)),
         }
         if view.slot.as_ref().is_some_and(is_lost) {
             if self.slot.policy != SlotPolicy::Recreate {

@@ -39,6 +39,11 @@ impl Notifier {
         }
     }
 
+    /// Returns how often pings are due, if they are awaited.
+    pub fn ping_interval(&self) -> Option<Duration> {
+        self.ping_interval
+    }
+
     /// Tells how the servers are; also that all is alive, if it is and a ping is due.
     pub fn tell(&mut self, servers: &[ServerStatus], is_alive: bool, now: Instant) {
         let line = status_line(servers);

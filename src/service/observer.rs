@@ -69,7 +69,10 @@ impl ServiceObserver {
         let is_news = {
             let mut told = self.told();
             let before = told.failure.replace((kind, cause.clone()));
-            before.is_none_or(|before| before != (kind, cause.clone()))
+            // That was told when it began; now it is over.
+            let is_known =
+                |(known, text)| known == kind && (text == cause || kind == EventKind::DiskStalled);
+            !before.is_some_and(is_known)
         };
         match is_news {
             true => self.state.tell(kind, cause),
@@ -80,6 +83,14 @@ impl ServiceObserver {
     fn told(&self) -> MutexGuard<'_, Told> {
         // At worst, something is told twice.
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells at once that the disk does not answer; receiving may wait for it for long.
+    pub(super) fn stalled(&self) {
+        let cause = "disk does not answer".to_owned();
+        self.told().failure = Some((EventKind::DiskStalled, cause.clone()));
+        self.state.change(|status| status.phase = Phase::Waiting { cause: cause.clone() });
+        self.state.tell(EventKind::DiskStalled, cause);
     }
 
     fn connected(&self, timeline: u32) {
@@ -144,12 +155,7 @@ impl Observer for ServiceObserver {
                 self.state.tell(EventKind::TimelineSwitched, cause);
             }
             Event::Hole(hole) => self.found_hole(&hole),
-            Event::DiskStalled => {
-                self.state.change(|status| {
-                    status.phase = Phase::Waiting { cause: "the disk does not answer".to_owned() };
-                });
-                self.state.tell(EventKind::DiskStalled, "the disk does not answer");
-            }
+            Event::DiskStalled => self.stalled(),
             Event::Failed(error) => self.failed(&Failure::Receive(error)),
             Event::SkippedFile { name, size, .. } => self.skipped(&name, size),
             Event::UncheckedFormat { origin } => {

@@ -19,7 +19,8 @@ use super::pulse::Pulse;
 use super::server::Server;
 use super::state::{Board, ServerState};
 use super::status::{EventKind, Phase};
-use super::supervisor::{Supervisor, SupervisorEnd};
+use super::supervisor::{Before, Supervisor};
+use crate::pg::{Lsn, OsError};
 use crate::pipeline::{InPlace, in_place};
 
 /// How long servers get to end: longer than a stream waits for a disk that does nothing and then for a network that
@@ -71,7 +72,7 @@ impl Servers {
     /// until those that did have ended, for a bounded time.
     ///
     /// # Errors
-    /// If threads cannot be started, or one that was stopped still waits for the disk; the other servers run.
+    /// If threads cannot be started; the other servers run.
     pub fn apply(&mut self, config: &Config) -> Result<Changes, StartError> {
         let mut changes = Changes::default();
         let mut states = self.stop_those(|server| !config.servers.contains(&server.config));
@@ -133,14 +134,8 @@ impl Servers {
         let name = &config.name;
         let state = before.unwrap_or_else(|| Arc::new(ServerState::new(name)));
         self.board.put(name, Arc::clone(&state));
-        self.left.retain(|running| !running.has_ended_by(Instant::now()));
-        let started = match self.is_left(&config.directory) {
-            true => {
-                Err(io::Error::other("its disk does not answer, and has WAL of before to write"))
-            }
-            false => Running::start(Server::new(config.clone(), Arc::clone(&state))),
-        };
-        match started {
+        let server = Server::new(config.clone(), Arc::clone(&state));
+        match Running::start(server, self.writers_of(&config.directory)) {
             Ok(running) => {
                 self.running.insert(name.clone(), running);
                 Ok(())
@@ -154,9 +149,11 @@ impl Servers {
         }
     }
 
-    /// Says whether threads of before may still write into a directory.
-    fn is_left(&self, directory: &Path) -> bool {
-        self.left.iter().any(|running| running.server.config.directory == directory)
+    /// Returns what shows when those have ended that may still write into a directory.
+    fn writers_of(&mut self, directory: &Path) -> Vec<Receiver<Infallible>> {
+        self.left.retain(|running| !running.has_ended_by(Instant::now()));
+        let into_it = self.left.iter().filter(|left| left.server.config.directory == directory);
+        into_it.map(|left| left.ended.clone()).collect()
     }
 
     /// Waits until servers that were told to stop have ended.
@@ -165,7 +162,10 @@ impl Servers {
         for running in ending {
             if !running.has_ended_by(deadline) {
                 let state = &running.server.state;
-                state.tell(EventKind::DiskStalled, "stopped, but not all WAL could be written");
+                let flushed = state.change(|status| status.flushed.unwrap_or(Lsn::INVALID));
+                let cause =
+                    format_args!("stopped, but what lies behind {flushed} may not be stored");
+                state.tell(EventKind::DiskStalled, cause);
                 self.left.push(running);
             }
         }
@@ -189,11 +189,12 @@ struct Running {
 }
 
 impl Running {
-    fn start(server: Server) -> io::Result<Self> {
+    /// Starts the threads; nothing is received before the `writers` of before have ended.
+    fn start(server: Server, writers: Vec<Receiver<Infallible>>) -> io::Result<Self> {
         let server = Arc::new(server);
         let pulses = [Arc::new(Pulse::new()), Arc::new(Pulse::new())];
         let (lives, ended) = bounded(0);
-        let started = start_threads(&server, &pulses, &lives);
+        let started = start_threads(&server, &pulses, &lives, writers);
         // Those that were started must not be left behind by those that were not.
         started.inspect_err(|_| server.stop.cancel())?;
         Ok(Running { server, pulses, ended })
@@ -214,6 +215,7 @@ fn start_threads(
     server: &Arc<Server>,
     pulses: &[Arc<Pulse>; 2],
     lives: &Sender<Infallible>,
+    writers: Vec<Receiver<Infallible>>,
 ) -> io::Result<()> {
     let [supervisor_pulse, attendant_pulse] = pulses.clone();
     let (known, known_cluster) = oneshot::channel();
@@ -227,14 +229,10 @@ fn start_threads(
     let runtime = runtime()?;
     let receiving = Arc::clone(server);
     spawn("supervisor", move || {
-        let end = supervise(receiving, &supervisor_pulse, runtime, known_cluster);
+        supervise(receiving, &supervisor_pulse, runtime, Before { writers, known_cluster });
         // What was told last is to be in the state file.
         drop(stop_housekeeping);
-        match end {
-            SupervisorEnd::InGoodOrder => drop(of_supervisor),
-            // Nobody may write into the directory as long as the threads that are left may.
-            SupervisorEnd::WriterLeft => std::mem::forget(of_supervisor),
-        }
+        drop(of_supervisor);
     })?;
     let runtime = self::runtime()?;
     let attended = Arc::clone(server);
@@ -246,28 +244,22 @@ fn start_threads(
     })
 }
 
-fn supervise(
-    server: Arc<Server>,
-    pulse: &Pulse,
-    runtime: Runtime,
-    known_cluster: oneshot::Receiver<Option<String>>,
-) -> SupervisorEnd {
+fn supervise(server: Arc<Server>, pulse: &Pulse, runtime: Runtime, before: Before) {
     let in_place = InPlace::default();
     let state = Arc::clone(&server.state);
     let supervisor = Supervisor::new(server, in_place.clone());
     let end = in_place::block_on(&runtime, &in_place, async {
         tokio::select! {
-            end = supervisor.run(known_cluster) => end,
+            () = supervisor.run(before) => {}
             never = pulse.beat() => never,
         }
     });
     runtime.shutdown_background();
-    end.unwrap_or_else(|error| {
-        let cause = format!("could not create thread: {}", crate::pg::OsError(&error));
+    if let Err(error) = end {
+        let cause = format!("could not create thread: {}", OsError(&error));
         state.change(|status| status.phase = Phase::Failed { cause: cause.clone() });
         state.tell(EventKind::Failed, cause);
-        SupervisorEnd::InGoodOrder
-    })
+    }
 }
 
 fn runtime() -> io::Result<Runtime> {

@@ -57,10 +57,6 @@ impl SlotWatch {
             return;
         };
         self.session = None;
-        self.server.state.change(|status| {
-            status.role = None;
-            status.slot = None;
-        });
         let problem = Some(error.to_string());
         if problem != self.problem {
             self.server.state.warn(format_args!("could not look after the slot: {error}"));
@@ -96,8 +92,7 @@ impl SlotWatch {
     /// Takes over what the host shows; returns what is flushed here.
     fn note(&self, view: &HostView) -> Option<Lsn> {
         self.server.state.change(|status| {
-            let is_standby = view.is_in_recovery;
-            status.role = Some(if is_standby { ServerRole::Standby } else { ServerRole::Primary });
+            status.role = Some(ServerRole::of(view.is_in_recovery));
             status.server_flushed = view.flushed.or(status.server_flushed);
             status.slot.clone_from(&view.slot);
             status.update_lag();

@@ -80,16 +80,6 @@ pub struct ServerStatus {
 }
 
 impl ServerStatus {
-    /// Says whether WAL comes.
-    pub fn is_received_from(&self) -> bool {
-        match self.phase {
-            Phase::CatchingUp | Phase::Streaming => true,
-            Phase::Connecting | Phase::Waiting { .. } | Phase::Failed { .. } | Phase::Stopped => {
-                false
-            }
-        }
-    }
-
     /// Works out how much of what the server has flushed is not flushed here.
     pub(super) fn update_lag(&mut self) {
         let both = self.server_flushed.zip(self.flushed);
@@ -146,6 +136,16 @@ impl Phase {
             Phase::Connecting | Phase::CatchingUp | Phase::Streaming | Phase::Stopped => None,
         }
     }
+
+    /// Says whether WAL comes.
+    pub fn is_connected(&self) -> bool {
+        match self {
+            Phase::CatchingUp | Phase::Streaming => true,
+            Phase::Connecting | Phase::Waiting { .. } | Phase::Failed { .. } | Phase::Stopped => {
+                false
+            }
+        }
+    }
 }
 
 /// What a host is.
@@ -161,6 +161,11 @@ pub enum ServerRole {
 impl ServerRole {
     /// All of them.
     pub const ALL: [ServerRole; 2] = [ServerRole::Primary, ServerRole::Standby];
+
+    /// Returns what a host is that does, or does not, replay another's WAL.
+    pub(super) fn of(is_in_recovery: bool) -> Self {
+        if is_in_recovery { ServerRole::Standby } else { ServerRole::Primary }
+    }
 }
 
 /// A slot as its server shows it.

@@ -1,23 +1,38 @@
 //! Receiving from one server for as long as it is wanted: attempt after attempt, on one host or another.
 
+use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
+use crossbeam_channel::{Receiver, TryRecvError};
 use tokio::sync::oneshot;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::config::{ServerConfig, SlotPolicy};
 use super::failure::Failure;
 use super::observer::ServiceObserver;
 use super::server::{HostName, Server};
 use super::slots;
-use super::status::{EventKind, Phase};
+use super::status::{EventKind, Phase, ServerRole};
 use crate::net::conninfo::ConnectOptions;
+use crate::net::passfile::PassfileWarning;
 use crate::net::{self, Cluster, Connection};
 use crate::pipeline::InPlace;
 use crate::receive::{
-    self, Memory, OnDisconnect, Pauses, ReceiveConfig, ReceiveError, ReceiveJob, TimeIndex,
+    self, Memory, OnDeadDisk, OnDisconnect, Pauses, ReceiveConfig, ReceiveError, ReceiveJob,
+    TimeIndex,
 };
 use crate::storage::DirectIo;
+
+/// How long the disk may take for a small file before that is told.
+const DISK_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether others have ended.
+const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+
+/// How long a server may take for a few commands.
+const ANSWER_MAX: Duration = Duration::from_secs(60);
 
 /// Receives from one server.
 pub(super) struct Supervisor {
@@ -33,15 +48,17 @@ pub(super) struct Supervisor {
     refused_hosts: usize,
     /// Whether the server has invalidated the slot.
     slot_is_lost: bool,
+    /// What was wrong with password files at the last attempt.
+    warnings: String,
 }
 
-/// What became of all attempts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum SupervisorEnd {
-    /// Everything is written.
-    InGoodOrder,
-    /// Threads wait for a dead disk, and write when it comes back.
-    WriterLeft,
+/// What is waited for before the first attempt.
+#[derive(Debug)]
+pub(super) struct Before {
+    /// Disconnected when those have ended that wrote into the directory before.
+    pub(super) writers: Vec<Receiver<Infallible>>,
+    /// Brings the cluster that was received from before.
+    pub(super) known_cluster: oneshot::Receiver<Option<String>>,
 }
 
 impl Supervisor {
@@ -61,36 +78,47 @@ impl Supervisor {
             first_host: 0,
             refused_hosts: 0,
             slot_is_lost: false,
+            warnings: String::new(),
         }
     }
 
-    /// Receives until nothing more is wanted. `known_cluster` brings the cluster that was received from before, when
-    /// the disk has told.
-    pub(super) async fn run(
-        mut self,
-        known_cluster: oneshot::Receiver<Option<String>>,
-    ) -> SupervisorEnd {
+    /// Receives until nothing more is wanted and everything is written.
+    pub(super) async fn run(mut self, before: Before) {
         let server = Arc::clone(&self.server);
         tokio::select! {
-            // Whoever looks it up ends without an answer only if nothing is wanted any more.
-            known = known_cluster => self.memory = Memory::of_cluster(known.unwrap_or(None)),
+            known = self.wait_for_disk(before) => self.memory = Memory::of_cluster(known),
             () = server.stop.cancelled() => {}
         }
-        let mut end = SupervisorEnd::InGoodOrder;
         while !server.stop.is_cancelled() {
             let Err(failure) = self.attempt().await else { continue };
             self.observer.failed(&failure);
-            if let Failure::Receive(ReceiveError::WriterLeft { .. }) = failure {
-                end = SupervisorEnd::WriterLeft;
-                break;
-            }
             tokio::select! {
                 () = self.pause(&failure) => {}
                 () = server.stop.cancelled() => {}
             }
         }
         server.state.change(|status| status.phase = Phase::Stopped);
-        end
+    }
+
+    /// Waits until nobody else writes into the directory, and the disk has told which cluster was received from.
+    async fn wait_for_disk(&self, before: Before) -> Option<String> {
+        let Before { writers, known_cluster } = before;
+        let has_ended =
+            |writer: &Receiver<Infallible>| writer.try_recv() == Err(TryRecvError::Disconnected);
+        let mut waiting = pin!(async {
+            while !writers.iter().all(has_ended) {
+                sleep(LOOK_INTERVAL).await;
+            }
+            // Whoever looks it up only ends without an answer if that is not wanted any more.
+            known_cluster.await.unwrap_or(None)
+        });
+        match timeout(DISK_PATIENCE, &mut waiting).await {
+            Ok(known) => known,
+            Err(_) => {
+                self.observer.stalled();
+                waiting.await
+            }
+        }
     }
 
     /// Makes one attempt; without an error, it ended because nothing more is wanted.
@@ -129,21 +157,39 @@ impl Supervisor {
     async fn connect(&mut self, options: &ConnectOptions) -> Result<Connection, Failure> {
         let mut warnings = Vec::new();
         let connected = net::connect(options, &mut warnings).await;
-        warnings.iter().for_each(|warning| self.server.state.detail(warning));
+        self.show(&warnings);
         // A host that hangs up is not to keep us from the others for ever.
         let mut connection = connected.inspect_err(|_| self.first_host += 1)?;
         self.note_host(&connection);
-        let cluster = Cluster::ask(&mut connection).await?;
-        self.check(&cluster)?;
-        if let Some(slot) = &self.server.config.slot {
-            let state = &self.server.state;
-            if self.slot_is_lost && slot.policy == SlotPolicy::Recreate {
-                slots::drop_invalidated(slot, &mut connection, state).await?;
-            }
-            self.slot_is_lost = false;
-            slots::make_sure_of(slot, &mut connection, state).await?;
+        match timeout(ANSWER_MAX, self.prepare(&mut connection)).await {
+            Ok(prepared) => prepared.map(|()| connection),
+            Err(_) => Err(Failure::NoAnswer(ANSWER_MAX)),
         }
-        Ok(connection)
+    }
+
+    /// Makes sure that a host is of the cluster and has the slot.
+    async fn prepare(&mut self, connection: &mut Connection) -> Result<(), Failure> {
+        let cluster = Cluster::ask(connection).await?;
+        self.check(&cluster)?;
+        // Older servers than 14 do not say it; the attendant asks.
+        let role = connection.session().in_hot_standby.map(ServerRole::of);
+        self.server.state.change(|status| status.role = role);
+        let Some(slot) = &self.server.config.slot else { return Ok(()) };
+        let state = &self.server.state;
+        if self.slot_is_lost && slot.policy == SlotPolicy::Recreate {
+            slots::drop_invalidated(slot, connection, state).await?;
+        }
+        self.slot_is_lost = false;
+        Ok(slots::make_sure_of(slot, connection, state).await?)
+    }
+
+    /// Shows warnings about password files, each time that they are others.
+    fn show(&mut self, warnings: &[PassfileWarning]) {
+        let text = warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        if !text.is_empty() && text != self.warnings {
+            self.server.state.warn(&text);
+        }
+        self.warnings = text;
     }
 
     /// Lets everybody know which host was reached, and the next attempt begin with it.
@@ -225,6 +271,7 @@ fn receive_config(config: &ServerConfig) -> ReceiveConfig {
         direct_io: DirectIo::Auto,
         on_hole: config.on_hole,
         time_index: if config.time_index { TimeIndex::Keep } else { TimeIndex::None },
+        on_dead_disk: OnDeadDisk::Wait,
         sync_times: None,
     }
 }

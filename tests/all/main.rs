@@ -55,6 +55,7 @@ mod receivewal_command_line;
 mod recording;
 mod replay;
 mod service_check;
+mod service_disks;
 mod service_http;
 mod service_process;
 mod service_status;

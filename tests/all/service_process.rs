@@ -168,7 +168,7 @@ fn it_is_not_ready_while_a_server_is_not_there() {
     let setup = Setup::new("host=/nonexistent");
     let manager = Manager::new();
     let running = manager.start(&setup);
-    let (_, before) = manager.wait_for("STATUS=1 server: 1 waiting (main: could not connect");
+    let (_, before) = manager.wait_for("STATUS=1 server: 1 waiting (main: connection to server");
     let (_, between) = manager.wait_for("WATCHDOG=1\n");
     let messages = [before, between].concat();
     assert!(!messages.iter().any(|message| message.contains("READY")), "{messages:?}");

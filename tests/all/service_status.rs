@@ -131,6 +131,10 @@ fn whoever_answers_otherwise_is_an_error_in_one_line() {
         ),
         (
             answer("200 OK\r\nContent-Length: 99999999999", "{"),
+            "could not get status from ADDRESS: error reading a body from connection",
+        ),
+        (
+            answer("200 OK", &" ".repeat(65 << 20)),
             "could not get status from ADDRESS: length limit exceeded",
         ),
     ];

@@ -67,7 +67,7 @@ fn look(source: &StatusSource, form: Form) -> Result<(String, ExitCode), Failure
     let is_well = status
         .servers
         .iter()
-        .all(|server| server.is_received_from() && server.open_holes.is_empty());
+        .all(|server| server.phase.is_connected() && server.open_holes.is_empty());
     let text = match form {
         Form::Table => table::of(&status),
         Form::Json => json(&status),

@@ -57,7 +57,7 @@ fn what_is_wrong(server: &ServerStatus) -> String {
         let problem = mirror.problem.as_ref();
         lines.extend(problem.map(|problem| format!("slot on {}: {problem}", mirror.host)));
     }
-    if lines.is_empty() && server.is_received_from() {
+    if lines.is_empty() && server.phase.is_connected() {
         return String::new();
     }
     let newest = server.events.len().saturating_sub(EVENTS_SHOWN);
