@@ -9,6 +9,7 @@ mod archives;
 mod config;
 mod error;
 mod finish;
+mod foresight;
 mod members;
 mod output;
 mod prepare;

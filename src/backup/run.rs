@@ -128,7 +128,8 @@ async fn take(
         standby,
         modes: cluster.modes,
     };
-    let archives = Archives::new(plan, disk.handle(), Arc::clone(progress));
+    let foresight = Arc::clone(&backup.foresight);
+    let archives = Archives::new(plan, disk.handle(), Arc::clone(progress), foresight);
     let worker: ArchiveWorker =
         Worker::spawn("archive", QUEUE_MAX, move |batches| archives.run(batches))
             .map_err(BackupError::Thread)?;
@@ -213,7 +214,16 @@ async fn initiate<'a>(
     let manifest = request::manifest_expected(&config.manifest);
     let stream = BaseBackupStream::new(cluster.version, manifest);
     let is_remote = matches!(config.target, Target::Server(_));
-    let stream = BackupStream { connection, stream, phase, is_remote, reporter, progress };
+    let stream = BackupStream {
+        connection,
+        stream,
+        phase,
+        is_remote,
+        foresight: Arc::default(),
+        received: 0,
+        reporter,
+        progress,
+    };
     Ok(Initiated { cluster, standby, stream })
 }
 
