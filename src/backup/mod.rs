@@ -19,6 +19,7 @@ mod request;
 mod run;
 mod stages;
 mod standby;
+mod syncs;
 mod wal_stream;
 
 pub use crate::storage::DirectIo;
