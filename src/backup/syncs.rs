@@ -59,7 +59,7 @@ impl Syncs {
                 if let Some(file_systems) = file_systems.as_ref().filter(|_| unsynced_files > 0) {
                     file_systems.sync()?;
                 }
-                directories.iter().try_for_each(|path| durable::sync_directory(path))
+                durable::sync_directories(directories)
             }
             Syncs::FileSystems(roots) => {
                 roots.iter().try_for_each(|root| durable::sync_file_system(root))
