@@ -23,7 +23,7 @@ use pgsiphon::page::{PageChecksums, PageReader, PageRules, RelationFile};
 use pgsiphon::pg::{ChecksumAlgorithm, Compression, Digester, Lsn, TimelineId, WalSegmentSize};
 use pgsiphon::protocol::{Message, poll_frame};
 use pgsiphon::storage::{
-    DirectIo, Disk, DiskConfig, Extractor, ExtractorConfig, TarFile, TarOutput,
+    DirectIo, Disk, DiskConfig, Extractor, ExtractorConfig, FileSyncs, TarFile, TarOutput,
 };
 use pgsiphon::wal::{SyncPolicy, WalInput, WalWriter, WalWriterConfig};
 use pgsiphon::walrecord::{WalFormat, WalOrigin, WalReader};
@@ -299,7 +299,8 @@ fn files(criterion: &mut Criterion) {
 
 fn extract(mut archive: Bytes, root: &Path) {
     create_dir_all(root.join("base/16384")).expect("directories");
-    let disk = Disk::start(DiskConfig { sync: true, direct_io: DirectIo::Auto }).expect("threads");
+    let disk = Disk::start(DiskConfig { syncs: FileSyncs::All, direct_io: DirectIo::Auto })
+        .expect("threads");
     let config = ExtractorConfig {
         root: root.to_owned(),
         wal_directory: None,

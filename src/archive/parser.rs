@@ -91,6 +91,14 @@ impl State {
 }
 
 impl TarParser {
+    /// Returns how many bytes of the present member's contents are to come.
+    pub fn remaining_contents(&self) -> u64 {
+        match self.state {
+            State::Contents { remaining, .. } => remaining,
+            State::Header { .. } | State::Padding { .. } | State::Trailer { .. } => 0,
+        }
+    }
+
     /// Takes the next bytes of the archive.
     ///
     /// # Errors

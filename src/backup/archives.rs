@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::foresight::Foresight;
 use super::members::{CurrentFile, FileWatcher, Members, Record};
 use super::output::{Output, TarForm};
 use super::prepare::{MANIFEST_NAME, MANIFEST_TEMPORARY_NAME};
@@ -91,6 +92,9 @@ pub(super) struct Archives {
     plan: Plan,
     disk: DiskHandle,
     progress: Arc<Progress>,
+    foresight: Arc<Foresight>,
+    /// Payload of archives that was handled.
+    handled: u64,
     record: Option<Record>,
     /// The archive that is being received.
     current: Option<Box<ArchiveStages>>,
@@ -101,7 +105,12 @@ pub(super) struct Archives {
 }
 
 impl Archives {
-    pub(super) fn new(plan: Plan, disk: DiskHandle, progress: Arc<Progress>) -> Self {
+    pub(super) fn new(
+        plan: Plan,
+        disk: DiskHandle,
+        progress: Arc<Progress>,
+        foresight: Arc<Foresight>,
+    ) -> Self {
         let record = plan.algorithm.map(|algorithm| {
             let storage = Spool::temporary(plan.directory.as_deref());
             Record { log: ReceivedLog::new(storage), algorithm }
@@ -110,6 +119,8 @@ impl Archives {
             plan,
             disk,
             progress,
+            foresight,
+            handled: 0,
             record,
             current: None,
             directories: Vec::new(),
@@ -124,8 +135,10 @@ impl Archives {
         for step in batches.flatten() {
             match step {
                 Step::ArchiveData(bytes) => {
+                    self.handled += bytes.len() as u64;
                     if let Some(archive) = &mut self.current {
                         archive.handle(bytes)?;
+                        self.foresight.note(self.handled, archive.coming());
                     }
                 }
                 Step::ManifestData(bytes) => {

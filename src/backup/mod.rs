@@ -9,6 +9,7 @@ mod archives;
 mod config;
 mod error;
 mod finish;
+mod foresight;
 mod members;
 mod output;
 mod prepare;
@@ -18,6 +19,7 @@ mod request;
 mod run;
 mod stages;
 mod standby;
+mod syncs;
 mod wal_stream;
 
 pub use crate::storage::DirectIo;

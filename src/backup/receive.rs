@@ -1,11 +1,13 @@
 //! From the socket to the archive thread.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use tokio::sync::watch;
 
 use super::archives::{Received, Step, Verdict};
+use super::foresight::Foresight;
 use super::{BackupError, Event, Phase, Progress, Reporter};
 use crate::net::{Connection, ConnectionError};
 use crate::pg::{Lsn, Tablespace, TimelineId};
@@ -31,6 +33,9 @@ pub(super) struct BackupStream<'a> {
     pub(super) phase: Phase,
     /// The backup goes to a target on the server.
     pub(super) is_remote: bool,
+    pub(super) foresight: Arc<Foresight>,
+    /// Payload of archives that was received.
+    pub(super) received: u64,
     pub(super) reporter: &'a dyn Reporter,
     pub(super) progress: &'a Progress,
 }
@@ -148,6 +153,7 @@ impl BackupStream<'_> {
     ) {
         match event {
             BackupEvent::ArchiveData(bytes) => {
+                self.received += bytes.len() as u64;
                 if !receipt.server_counts {
                     receipt.uncounted_bytes += bytes.len() as u64;
                 }
@@ -228,7 +234,8 @@ impl BackupStream<'_> {
     }
 
     async fn wait(&mut self) -> Result<(), BackupError> {
-        self.connection.receive().await.map_err(|source| self.failure(source))
+        let coming = self.foresight.coming(self.received);
+        self.connection.receive_of(coming).await.map_err(|source| self.failure(source))
     }
 
     fn failure(&self, source: ConnectionError) -> BackupError {

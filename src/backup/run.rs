@@ -11,10 +11,11 @@ use super::finish::{ReceivedBackup, Settled};
 use super::prepare::{ask_cluster, claim_target, plan_archives};
 use super::receive::{ArchiveWorker, BackupStream, Header, QUEUE_MAX, Sent};
 use super::standby::StandbyFiles;
+use super::syncs::Syncs;
 use super::wal_stream::{self, Observer};
 use super::{
-    BackupConfig, BackupError, Durability, Event, OnFailure, Phase, Progress, Reporter, SyncMethod,
-    Target, WalMethod, finish, request,
+    BackupConfig, BackupError, Event, OnFailure, Phase, Progress, Reporter, Target, WalMethod,
+    finish, request,
 };
 use crate::net::conninfo::ConnectOptions;
 use crate::net::{Cluster, Connection};
@@ -111,12 +112,10 @@ async fn take(
     announce_size(&header, progress);
 
     // Declared before all that hands work to it, so it is dropped when nobody holds it any more.
-    let disk = Disk::start(DiskConfig {
-        sync: config.durability == Durability::Sync(SyncMethod::Fsync),
-        direct_io: config.direct_io,
-    })
-    .map_err(BackupError::Thread)?;
     let destinations = plan_archives(&config.target, &header.tablespaces, cluster.modes, created)?;
+    let syncs = Syncs::plan(config.durability, created.paths())?;
+    let disk = Disk::start(DiskConfig { syncs: syncs.of_files(), direct_io: config.direct_io })
+        .map_err(BackupError::Thread)?;
     let observer = Observer { reporter, progress };
     let wal = wal_stream::start(job, &cluster, &header, &disk.handle(), &observer).await?;
     let oids = header.tablespaces.iter().map(|tablespace| tablespace.oid);
@@ -128,18 +127,15 @@ async fn take(
         standby,
         modes: cluster.modes,
     };
-    let archives = Archives::new(plan, disk.handle(), Arc::clone(progress));
+    let foresight = Arc::clone(&backup.foresight);
+    let archives = Archives::new(plan, disk.handle(), Arc::clone(progress), foresight);
     let worker: ArchiveWorker =
         Worker::spawn("archive", QUEUE_MAX, move |batches| archives.run(batches))
             .map_err(BackupError::Thread)?;
 
     let sent = receive(job, backup, worker, wal).await?;
-    let received = ReceivedBackup {
-        system_identifier: cluster.system_identifier,
-        header,
-        sent,
-        roots: created.paths(),
-    };
+    let received =
+        ReceivedBackup { system_identifier: cluster.system_identifier, header, sent, syncs };
     finish::settle(job, received, disk).await
 }
 
@@ -213,7 +209,16 @@ async fn initiate<'a>(
     let manifest = request::manifest_expected(&config.manifest);
     let stream = BaseBackupStream::new(cluster.version, manifest);
     let is_remote = matches!(config.target, Target::Server(_));
-    let stream = BackupStream { connection, stream, phase, is_remote, reporter, progress };
+    let stream = BackupStream {
+        connection,
+        stream,
+        phase,
+        is_remote,
+        foresight: Arc::default(),
+        received: 0,
+        reporter,
+        progress,
+    };
     Ok(Initiated { cluster, standby, stream })
 }
 

@@ -37,6 +37,14 @@ impl ArchiveStages {
         }
     }
 
+    /// Returns how many bytes of the archive are certain to come, as far as its form says.
+    pub(super) fn coming(&self) -> u64 {
+        match self.decoder {
+            None => self.parser.remaining_contents(),
+            Some(_) => 0,
+        }
+    }
+
     /// Ends the archive; gives back what outlives it.
     pub(super) fn finish(self) -> Result<(Output, Option<Record>), BackupError> {
         if let Some(decoder) = self.decoder {

@@ -1,12 +1,15 @@
 //! An established session: framed reads, commands and their small answers.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use postgres_protocol::message::frontend;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::timeout;
 
 use super::conninfo::{ConnectOptions, Host};
+use super::low_water::LowWater;
 use super::tls::TlsError;
 use super::{CommandError, ConnectionError, Stream};
 use crate::protocol::{Frame, Message, ProtocolError, Row, Session, SimpleQuery, poll_frame};
@@ -17,6 +20,10 @@ const READ_BUFFER_SIZE: usize = 1 << 20;
 
 /// Space that a read gets at least. A Unix-domain socket gives up to 208 KiB at once, TCP more.
 const READ_SIZE_MIN: usize = 256 << 10;
+
+/// How long bytes may gather before they are read, however few: a server that is slow, throttled or in trouble is heard
+/// all the same.
+const GATHERING_MAX: Duration = Duration::from_millis(200);
 
 /// A session with a server that is ready for commands or in the middle of answering one.
 #[derive(Debug)]
@@ -80,6 +87,16 @@ impl Connection {
     /// If the connection is lost.
     pub async fn receive(&mut self) -> Result<(), ConnectionError> {
         self.wire.receive().await
+    }
+
+    /// Waits for more bytes from the server, of which so many are certain to come. Cancellation safe.
+    ///
+    /// Over TCP, what comes in small pieces gathers then. A server that breaks off meanwhile is heard a little later.
+    ///
+    /// # Errors
+    /// If the connection is lost.
+    pub async fn receive_of(&mut self, coming: u64) -> Result<(), ConnectionError> {
+        self.wire.receive_of(coming).await
     }
 
     /// Waits for the next message. Cancellation safe.
@@ -159,11 +176,17 @@ pub(super) struct Wire {
     pub(super) stream: Stream,
     pub(super) input: BytesMut,
     pub(super) output: BytesMut,
+    low_water: LowWater,
 }
 
 impl Wire {
     pub(super) fn new(stream: Stream) -> Self {
-        Wire { stream, input: BytesMut::new(), output: BytesMut::new() }
+        Wire {
+            stream,
+            input: BytesMut::new(),
+            output: BytesMut::new(),
+            low_water: LowWater::default(),
+        }
     }
 
     /// Waits for the next frame.
@@ -173,6 +196,28 @@ impl Wire {
                 return Ok(frame);
             }
             self.receive().await?;
+        }
+    }
+
+    /// Waits for more bytes, of which so many are certain to come.
+    pub(super) async fn receive_of(&mut self, coming: u64) -> Result<(), ConnectionError> {
+        // What the read buffer holds of a frame has come already.
+        let coming = coming.saturating_sub(self.input.len() as u64);
+        self.set_low_water(LowWater::for_coming(coming));
+        if self.low_water == LowWater::High {
+            match timeout(GATHERING_MAX, self.receive()).await {
+                Ok(received) => return received,
+                Err(_) => self.set_low_water(LowWater::Any),
+            }
+        }
+        self.receive().await
+    }
+
+    fn set_low_water(&mut self, wanted: LowWater) {
+        let Some(socket) = self.stream.tcp().filter(|_| wanted != self.low_water) else { return };
+        // Where the system does not do it, each byte wakes us, as ever.
+        if wanted.set(socket).is_ok() {
+            self.low_water = wanted;
         }
     }
 

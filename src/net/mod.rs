@@ -12,6 +12,7 @@ pub mod conninfo;
 mod error;
 mod file;
 pub mod gss;
+mod low_water;
 pub mod passfile;
 mod request;
 pub mod service;

@@ -23,6 +23,17 @@ pub enum Stream {
     Gss(Box<GssStream>),
 }
 
+impl Stream {
+    /// Returns the TCP socket below, if there is one that is read from directly or through TLS.
+    pub(super) fn tcp(&self) -> Option<&TcpStream> {
+        match self {
+            Stream::Tcp(socket) => Some(socket),
+            Stream::Tls(stream) => stream.below().tcp(),
+            Stream::Unix(_) | Stream::Gss(_) => None,
+        }
+    }
+}
+
 impl AsyncRead for Stream {
     fn poll_read(
         self: Pin<&mut Self>,

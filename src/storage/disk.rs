@@ -1,7 +1,7 @@
 //! The disk threads: blocks, small files and syncs, beside the receipt of the next bytes.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -34,11 +34,25 @@ pub enum DirectIo {
     Off,
 }
 
+/// Which files are synced when they are complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileSyncs {
+    /// None.
+    None,
+    /// Every file.
+    All,
+    /// Large files, and so many small ones. Whoever ends the work syncs the file systems.
+    Some {
+        /// Small files that are synced; of those behind them, only the writing back is begun.
+        small_files_max: usize,
+    },
+}
+
 /// How files are written.
 #[derive(Clone, Copy, Debug)]
 pub struct DiskConfig {
-    /// Whether every file is synced when it is complete.
-    pub sync: bool,
+    /// Which files are synced when they are complete.
+    pub syncs: FileSyncs,
     /// Whether large files may go round the page cache.
     pub direct_io: DirectIo,
 }
@@ -49,6 +63,8 @@ pub struct Disk {
     handle: Option<DiskHandle>,
     threads: Vec<JoinHandle<()>>,
     failure: Arc<Failure>,
+    /// Small files that all threads have written, where they are counted.
+    small_files: Arc<AtomicUsize>,
 }
 
 /// A way to hand work to the disk threads; the threads end when the last one is gone.
@@ -123,15 +139,21 @@ impl Disk {
         let failure = Arc::new(Failure::default());
         // The only sender of jobs, so that dropping the disk ends the threads, also on the way out of here.
         let handle = DiskHandle { config, jobs, free_blocks, failure: Arc::clone(&failure) };
-        let mut disk =
-            Disk { handle: Some(handle), threads: Vec::new(), failure: Arc::clone(&failure) };
+        let small_files = Arc::new(AtomicUsize::new(0));
+        let mut disk = Disk {
+            handle: Some(handle),
+            threads: Vec::new(),
+            failure: Arc::clone(&failure),
+            small_files: Arc::clone(&small_files),
+        };
         for index in 0..THREADS {
             let thread = DiskThread {
-                sync: config.sync,
+                syncs: config.syncs,
+                small_files: Arc::clone(&small_files),
                 queue: queue.clone(),
                 returned: returned.clone(),
                 failure: Arc::clone(&failure),
-                unsynced: Vec::with_capacity(SYNC_BATCH_MAX),
+                finished: Vec::with_capacity(SYNC_BATCH_MAX),
             };
             let builder = std::thread::Builder::new().name(format!("disk-{index}"));
             disk.threads.push(builder.spawn(move || thread.run())?);
@@ -147,13 +169,20 @@ impl Disk {
     }
 
     /// Waits until all work is done and every file is complete, synced if that was asked for. All other
-    /// handles must be gone, or this waits for them.
+    /// handles must be gone, or this waits for them. Returns how many small files are still to be synced, see
+    /// [`FileSyncs::Some`].
     ///
     /// # Errors
     /// The first failure of any job.
-    pub fn finish(mut self) -> Result<(), StorageError> {
+    pub fn finish(mut self) -> Result<usize, StorageError> {
+        let syncs = self.handle().config.syncs;
         self.join();
-        self.failure.check()
+        self.failure.check()?;
+        let small_files = self.small_files.load(Ordering::Relaxed);
+        Ok(match syncs {
+            FileSyncs::Some { small_files_max } => small_files.saturating_sub(small_files_max),
+            FileSyncs::None | FileSyncs::All => 0,
+        })
     }
 
     fn join(&mut self) {
@@ -208,12 +237,13 @@ impl DiskHandle {
 }
 
 struct DiskThread {
-    sync: bool,
+    syncs: FileSyncs,
+    small_files: Arc<AtomicUsize>,
     queue: Receiver<Job>,
     returned: Sender<Block>,
     failure: Arc<Failure>,
-    /// Complete files whose sync is put off until there is nothing to write.
-    unsynced: Vec<OpenFile>,
+    /// Files that are written, and whether each is to be synced: put off until there is nothing to write.
+    finished: Vec<(OpenFile, bool)>,
 }
 
 impl DiskThread {
@@ -231,7 +261,7 @@ impl DiskThread {
             if let Err(error) = self.perform(job) {
                 self.failure.record(error);
             }
-            if self.unsynced.len() >= SYNC_BATCH_MAX {
+            if self.finished.len() >= SYNC_BATCH_MAX {
                 self.complete_files();
             }
         }
@@ -261,14 +291,26 @@ impl DiskThread {
                 file.write_at(&contents, 0)?;
                 let file = OpenFile::buffered(file);
                 file.set_final_size(contents.len() as u64);
-                self.unsynced.push(file);
+                self.finished.push((file, self.syncs_small_file()));
                 Ok(())
             }
         }
     }
 
     fn release(&mut self, file: Arc<OpenFile>) {
-        self.unsynced.extend(Arc::into_inner(file));
+        let is_synced = self.syncs != FileSyncs::None;
+        self.finished.extend(Arc::into_inner(file).map(|file| (file, is_synced)));
+    }
+
+    /// Counts a small file, and says whether it is synced by itself.
+    fn syncs_small_file(&self) -> bool {
+        match self.syncs {
+            FileSyncs::None => false,
+            FileSyncs::All => true,
+            FileSyncs::Some { small_files_max } => {
+                self.small_files.fetch_add(1, Ordering::Relaxed) < small_files_max
+            }
+        }
     }
 
     /// Completes the files that are there.
@@ -276,12 +318,12 @@ impl DiskThread {
     /// A file system that puts off where contents go until they are written (ext4, xfs) would decide that for one
     /// file after the other, each in a journal commit of its own. So all of them are begun to be written first.
     fn complete_files(&mut self) {
-        if self.sync {
-            self.unsynced.iter().for_each(OpenFile::start_writing_back);
+        if self.syncs != FileSyncs::None {
+            self.finished.iter().for_each(|(file, _)| file.start_writing_back());
         }
-        for file in self.unsynced.drain(..) {
+        for (file, is_synced) in self.finished.drain(..) {
             if !self.failure.is_hopeless()
-                && let Err(error) = file.complete(self.sync)
+                && let Err(error) = file.complete(is_synced)
             {
                 self.failure.record(error);
             }

@@ -5,7 +5,10 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::path::Path;
+use std::panic::resume_unwind;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use super::StorageError;
 use super::error::IoContext as _;
@@ -17,6 +20,37 @@ use super::error::IoContext as _;
 pub fn sync_directory(path: &Path) -> Result<(), StorageError> {
     let directory = File::open(path).context("open directory", path)?;
     directory.sync_all().context("fsync directory", path)
+}
+
+/// Directories that are synced at a time: their syncs share journal commits and flushes of the device.
+const SYNCS_AT_A_TIME: usize = 8;
+
+/// Syncs directories, several at a time.
+///
+/// # Errors
+/// The failure of one of them.
+pub fn sync_directories(paths: &[PathBuf]) -> Result<(), StorageError> {
+    let next = AtomicUsize::new(0);
+    let sync_next = || match paths.get(next.fetch_add(1, Ordering::Relaxed)) {
+        Some(path) => sync_directory(path).map(|()| true),
+        None => Ok(false),
+    };
+    let sync_all = || {
+        while sync_next()? {}
+        Ok(())
+    };
+    thread::scope(|scope| {
+        let others = SYNCS_AT_A_TIME.min(paths.len()).saturating_sub(1);
+        // Without threads, this one does it all.
+        let threads: Vec<_> = (0..others)
+            .map_while(|_| thread::Builder::new().spawn_scoped(scope, sync_all).ok())
+            .collect();
+        let mut outcome = sync_all();
+        for thread in threads {
+            outcome = outcome.and(thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        }
+        outcome
+    })
 }
 
 /// Syncs the whole file system that holds a directory: everything written to it before is safe afterwards.
@@ -53,5 +87,26 @@ pub fn parent(path: &Path) -> &Path {
         Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
         Some(parent) => parent,
         None => path,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_directory_that_cannot_be_synced_fails_all() {
+        let scratch = tempfile::tempdir().unwrap();
+        let there = vec![scratch.path().to_owned(); 40];
+        sync_directories(&there).unwrap();
+        sync_directories(&[]).unwrap();
+        let missing = scratch.path().join("missing");
+        for place in [0, 20, 40] {
+            let mut paths = there.clone();
+            paths.insert(place, missing.clone());
+            let error = sync_directories(&paths).unwrap_err();
+            let expected = format!("could not open directory \"{}\": ", missing.display());
+            assert!(error.to_string().starts_with(&expected), "{error}");
+        }
     }
 }

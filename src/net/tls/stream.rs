@@ -32,6 +32,11 @@ impl TlsStream {
     pub(super) fn new(session: Session) -> Self {
         TlsStream { session, failure: None }
     }
+
+    /// Returns the stream that carries the session.
+    pub(in crate::net) fn below(&self) -> &Stream {
+        self.session.get_ref().0.get_ref()
+    }
 }
 
 impl AsyncRead for TlsStream {
