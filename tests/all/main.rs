@@ -57,6 +57,7 @@ mod replay;
 mod service_check;
 mod service_disks;
 mod service_http;
+mod service_ordeal;
 mod service_process;
 mod service_status;
 mod service_supervisor;
