@@ -61,6 +61,7 @@ mod service_ordeal;
 mod service_process;
 mod service_status;
 mod service_supervisor;
+mod service_truth;
 mod side_by_side;
 mod standby;
 mod tablespaces;
