@@ -1,9 +1,9 @@
 //! Sessions for SQL: what only that tells of a server and its slots, and what only that does to them.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use postgres_protocol::escape::escape_literal;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::server::Server;
 use super::status::{SlotStatus, WalStatus};
@@ -14,6 +14,14 @@ use crate::protocol::Row;
 
 /// How long an answer may take. Nothing that is asked takes nearly as long on a server that works.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
+
+/// How long a stream that was told to end may keep its slot, and how often that is looked at: the slot must be gone
+/// before whoever streamed comes again.
+const RELEASE_MAX: Duration = Duration::from_secs(5);
+const RELEASE_LOOK_INTERVAL: Duration = Duration::from_millis(20);
+
+/// SQLSTATE of a slot that somebody uses, `ERRCODE_OBJECT_IN_USE`.
+const OBJECT_IN_USE: &str = "55006";
 
 /// Why something could not be asked or done.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +46,13 @@ pub(super) enum SqlError {
 impl From<CommandError> for SqlError {
     fn from(error: CommandError) -> Self {
         SqlError::Command(error.source)
+    }
+}
+
+impl SqlError {
+    fn is_in_use(&self) -> bool {
+        let SqlError::Command(source) = self else { return false };
+        source.server_message().is_some_and(|message| message.code == OBJECT_IN_USE)
     }
 }
 
@@ -133,7 +148,16 @@ impl SqlSession {
              WHERE slot_name = {name} AND active_pid IS NOT NULL"
         );
         self.run(&end).await?;
-        self.run(&format!("SELECT pg_drop_replication_slot({name})")).await
+        let drop = format!("SELECT pg_drop_replication_slot({name})");
+        let deadline = Instant::now() + RELEASE_MAX;
+        loop {
+            match self.run(&drop).await {
+                Err(error) if error.is_in_use() && Instant::now() < deadline => {
+                    sleep(RELEASE_LOOK_INTERVAL).await;
+                }
+                outcome => return outcome,
+            }
+        }
     }
 
     async fn run(&mut self, text: &str) -> Result<(), SqlError> {
