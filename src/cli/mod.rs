@@ -7,6 +7,7 @@ mod bench;
 mod check;
 mod concealed;
 mod connect;
+mod logs;
 mod messages;
 mod password;
 mod program;

@@ -14,12 +14,18 @@
 //! another.
 
 mod attendant;
+mod check;
 mod config;
+mod connections;
 mod disk_room;
 mod failure;
 mod housekeeper;
+mod http;
+mod liveness;
 mod log;
+mod metrics;
 mod mirror;
+mod notify;
 mod observer;
 mod open_holes;
 mod pulse;
@@ -33,13 +39,18 @@ mod state_file;
 mod status;
 mod supervisor;
 
+pub use check::{CheckedServer, Finding, Severity, check};
 pub use config::{
     Config, ConfigError, Conninfo, HttpConfig, Limits, LogConfig, LogFormat, LogLevel,
-    OnSlotAtRisk, ServerConfig, SlotConfig, SlotPolicy,
+    OnSlotAtRisk, ReadConfigError, ServerConfig, SlotConfig, SlotPolicy,
 };
+pub use http::{Http, HttpError};
+pub use liveness::Liveness;
+pub use metrics::text as metrics_text;
+pub use notify::{Notifier, status_line};
 pub use servers::{Changes, Servers, StartError};
 pub use state::{Board, ServerState};
 pub use status::{
     EventKind, MirrorStatus, OpenHole, Phase, ReconnectReason, ServerRole, ServerStatus,
-    ServiceEvent, SlotStatus, WalStatus,
+    ServiceEvent, SlotStatus, StatusReport, WalStatus,
 };

@@ -40,6 +40,7 @@ impl ServerState {
     pub fn tell(&self, kind: EventKind, cause: impl fmt::Display) {
         let event = ServiceEvent { at: wall_clock(), kind, cause: one_line(&cause.to_string()) };
         let name = self.change(|status| {
+            *status.event_counts.entry(kind).or_default() += 1;
             status.events.push_back(event.clone());
             while status.events.len() > EVENTS_MAX {
                 status.events.pop_front();
@@ -88,6 +89,11 @@ impl Board {
         servers.values().cloned().collect()
     }
 
+    /// Returns what is known now of all servers, ordered by name.
+    pub fn statuses(&self) -> Vec<ServerStatus> {
+        self.servers().iter().map(|server| server.status()).collect()
+    }
+
     /// Adds a server, in place of one of the same name.
     pub fn put(&self, name: &str, state: Arc<ServerState>) {
         let mut servers = self.servers.write().unwrap_or_else(PoisonError::into_inner);
@@ -105,13 +111,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_last_events_are_kept() {
+    fn only_the_last_events_are_kept_and_all_are_counted() {
         let state = ServerState::new("main");
         for number in 0..EVENTS_MAX + 2 {
             state.tell(EventKind::Disconnected, number);
         }
-        let events = state.status().events;
+        let ServerStatus { events, event_counts, .. } = state.status();
         assert_eq!(events.len(), EVENTS_MAX);
         assert_eq!(events.front().unwrap().cause, "2");
+        assert_eq!(event_counts, [(EventKind::Disconnected, EVENTS_MAX as u64 + 2)].into());
     }
 }

@@ -7,6 +7,15 @@ use serde_with::{DisplayFromStr, serde_as};
 
 use crate::pg::{Lsn, Timestamp};
 
+/// What is known of all servers, as `/status` shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StatusReport {
+    /// The version of the service.
+    pub version: String,
+    /// The servers, ordered by name.
+    pub servers: Vec<ServerStatus>,
+}
+
 /// What is known of a server.
 #[serde_as]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -65,6 +74,9 @@ pub struct ServerStatus {
     pub disk_full_in: Option<f64>,
     /// What happened last, the oldest first; never more than a bound.
     pub events: VecDeque<ServiceEvent>,
+    /// How often each kind of event happened since the service started.
+    #[serde(default)]
+    pub event_counts: BTreeMap<EventKind, u64>,
 }
 
 impl ServerStatus {
@@ -101,6 +113,30 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// The names of all.
+    pub const NAMES: [&str; 6] =
+        ["connecting", "catching_up", "streaming", "waiting", "failed", "stopped"];
+
+    /// Returns its name: in JSON, in metrics and for people.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Phase::Connecting => "connecting",
+            Phase::CatchingUp => "catching_up",
+            Phase::Streaming => "streaming",
+            Phase::Waiting { .. } => "waiting",
+            Phase::Failed { .. } => "failed",
+            Phase::Stopped => "stopped",
+        }
+    }
+
+    /// Returns why no WAL comes, if there is a reason.
+    pub fn cause(&self) -> Option<&str> {
+        match self {
+            Phase::Waiting { cause } | Phase::Failed { cause } => Some(cause),
+            Phase::Connecting | Phase::CatchingUp | Phase::Streaming | Phase::Stopped => None,
+        }
+    }
+
     /// Says whether WAL comes.
     pub fn is_connected(&self) -> bool {
         match self {
@@ -123,6 +159,9 @@ pub enum ServerRole {
 }
 
 impl ServerRole {
+    /// All of them.
+    pub const ALL: [ServerRole; 2] = [ServerRole::Primary, ServerRole::Standby];
+
     /// Returns what a host is that does, or does not, replay another's WAL.
     pub(super) fn of(is_in_recovery: bool) -> Self {
         if is_in_recovery { ServerRole::Standby } else { ServerRole::Primary }
@@ -160,6 +199,12 @@ pub enum WalStatus {
     Lost,
 }
 
+impl WalStatus {
+    /// All of them.
+    pub const ALL: [WalStatus; 4] =
+        [WalStatus::Reserved, WalStatus::Extended, WalStatus::Unreserved, WalStatus::Lost];
+}
+
 /// Our slot on a host that WAL does not come from.
 #[serde_as]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -193,6 +238,20 @@ pub enum ReconnectReason {
     OtherCluster,
     /// The WAL that comes next is gone.
     WalRemoved,
+}
+
+impl ReconnectReason {
+    /// All of them.
+    pub const ALL: [ReconnectReason; 8] = [
+        ReconnectReason::Network,
+        ReconnectReason::ServerEnded,
+        ReconnectReason::Refused,
+        ReconnectReason::Disk,
+        ReconnectReason::DiskStalled,
+        ReconnectReason::Damage,
+        ReconnectReason::OtherCluster,
+        ReconnectReason::WalRemoved,
+    ];
 }
 
 /// WAL that is missing, and that no base backup covers.
@@ -268,6 +327,27 @@ pub enum EventKind {
 }
 
 impl EventKind {
+    /// All of them.
+    pub const ALL: [EventKind; 17] = [
+        EventKind::Connected,
+        EventKind::Disconnected,
+        EventKind::Failover,
+        EventKind::TimelineSwitched,
+        EventKind::SlotCreated,
+        EventKind::SlotDropped,
+        EventKind::SlotAtRisk,
+        EventKind::SlotLost,
+        EventKind::MirrorFailed,
+        EventKind::HoleOpened,
+        EventKind::HoleCovered,
+        EventKind::DiskLow,
+        EventKind::DiskFull,
+        EventKind::DiskStalled,
+        EventKind::Damage,
+        EventKind::Failed,
+        EventKind::Recovered,
+    ];
+
     /// Returns the name that it has wherever it is written.
     pub fn name(self) -> &'static str {
         match self {
@@ -288,6 +368,28 @@ impl EventKind {
             EventKind::Damage => "damage",
             EventKind::Failed => "failed",
             EventKind::Recovered => "recovered",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn phases_are_named_as_in_json() {
+        let cause = String::new;
+        let phases = [
+            Phase::Connecting,
+            Phase::CatchingUp,
+            Phase::Streaming,
+            Phase::Waiting { cause: cause() },
+            Phase::Failed { cause: cause() },
+            Phase::Stopped,
+        ];
+        assert_eq!(phases.each_ref().map(Phase::name), Phase::NAMES);
+        for phase in phases {
+            assert_eq!(serde_json::to_value(&phase).unwrap()["is"], phase.name());
         }
     }
 }

@@ -56,7 +56,7 @@ const MESSAGE_ENVIRONMENT: [(&str, &str); 2] = [
 ];
 
 /// The commands of `pgsiphon` with all that they take.
-const COMMANDS_IN_FULL: [(&str, &str); 6] = [
+const COMMANDS_IN_FULL: [(&str, &str); 9] = [
     (
         "basebackup [OPTION]...",
         "Takes a base backup of a running server, see pgsiphon-basebackup(1).",
@@ -70,6 +70,15 @@ const COMMANDS_IN_FULL: [(&str, &str); 6] = [
         "Verifies a stored backup against its manifest, see pgsiphon-verifybackup(1).",
     ),
     (
+        "serve --config FILE",
+        "Receives the write-ahead log of many servers, as a service, see pgsiphon-serve(1).",
+    ),
+    (
+        "check --config FILE [OPTION]...",
+        "Checks the configuration of the service, and its servers, see pgsiphon-check(1).",
+    ),
+    ("status [OPTION]...", "Shows what the service does, see pgsiphon-status(1)."),
+    (
         "bench [OPTION]... -D DIRECTORY [PART]...",
         "Compares this program with PostgreSQL's, side by side, see pgsiphon-bench(1).",
     ),
@@ -81,7 +90,8 @@ const COMMANDS_IN_FULL: [(&str, &str); 6] = [
     (
         "man [PAGE]",
         "Prints a manual page: pgsiphon (default), pgsiphon-basebackup, pgsiphon-receivewal, \
-         pgsiphon-verifybackup, pgsiphon-bench, pg_basebackup, pg_receivewal or pg_verifybackup.",
+         pgsiphon-verifybackup, pgsiphon-serve, pgsiphon-check, pgsiphon-status, pgsiphon-bench, \
+         pg_basebackup, pg_receivewal or pg_verifybackup.",
     ),
 ];
 
@@ -244,7 +254,7 @@ impl Subject {
                 "SIGINT or SIGTERM ended the service, and all that was received is on stable storage, \
                  unless the configuration waived that."
             }
-            Subject::Command(Job::Check) => "Nothing was found to be wrong.",
+            Subject::Command(Job::Check) => "No error was found; there may be warnings.",
             Subject::Command(Job::Status) => {
                 "Every server is received from, and no WAL is missing."
             }

@@ -1,15 +1,29 @@
 //! The configuration file: what is written there, and what it means.
+//!
+//! [`Config::read`] goes through `file` (tables and keys), `values` (one value each), `meaning` (what they mean together)
+//! and `position` (where in the file something is wrong).
+
+mod error;
+mod file;
+mod meaning;
+mod position;
+mod read;
+mod values;
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
+
+use serde::Deserialize;
 
 use crate::net;
 use crate::net::conninfo::{ConnectOptions, ConnectionArguments, ConninfoError, Environment};
 use crate::pg::Compression;
 use crate::receive::HolePolicy;
 use crate::wal::SyncPolicy;
+
+pub use error::{ConfigError, ReadConfigError};
 
 /// What the service is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +43,11 @@ pub struct HttpConfig {
     pub listen: SocketAddr,
 }
 
+impl HttpConfig {
+    /// The address where the user says nothing.
+    pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9847);
+}
+
 /// What is logged, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogConfig {
@@ -39,7 +58,8 @@ pub struct LogConfig {
 }
 
 /// How the log is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// Lines for people on a terminal, journald where that listens, JSON elsewhere.
     #[default]
@@ -53,7 +73,8 @@ pub enum LogFormat {
 }
 
 /// The least important of what is logged.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum LogLevel {
     /// What needs somebody now.
     Error,
@@ -114,7 +135,8 @@ impl ServerConfig {
 }
 
 /// A connection string, which may contain a password.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
 pub struct Conninfo(String);
 
 impl Conninfo {
@@ -161,7 +183,8 @@ pub struct SlotConfig {
 }
 
 /// What happens when a slot is not there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum SlotPolicy {
     /// That is an error.
     Require,
@@ -183,7 +206,8 @@ pub struct Limits {
 }
 
 /// What happens when a slot holds more WAL than it may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum OnSlotAtRisk {
     /// It is told.
     Report,
@@ -191,16 +215,5 @@ pub enum OnSlotAtRisk {
     Drop,
 }
 
-/// Why a configuration cannot be used, in one line.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}:{line}:{column}: {message}", path.display())]
-pub struct ConfigError {
-    /// The file.
-    pub path: PathBuf,
-    /// The line, counted from 1.
-    pub line: usize,
-    /// The column, counted from 1 in characters.
-    pub column: usize,
-    /// What is wrong.
-    pub message: String,
-}
+#[cfg(test)]
+mod tests;

@@ -31,8 +31,8 @@ impl Options for ServeOptions {
     type Own = NoOwnOptions;
     const JOB: Job = Job::Serve;
     const ABOUT: &str = "\
-Receives the write-ahead log of all servers in a configuration file, until SIGINT
-or SIGTERM ends it. SIGHUP reads the file again.";
+Receives the write-ahead log of all servers in a configuration file, until
+SIGINT or SIGTERM ends it. SIGHUP reads the file again.";
     const ARGUMENTS: &str = "--config FILE";
 }
 
@@ -56,8 +56,8 @@ impl Options for CheckOptions {
     type Own = NoOwnOptions;
     const JOB: Job = Job::Check;
     const ABOUT: &str = "\
-Checks the configuration file of the service, and whether each of its servers can
-be received from as it says. Nothing is changed anywhere.";
+Checks the configuration file of the service, and whether each of its servers
+can be received from as it says. Nothing is changed anywhere.";
     const ARGUMENTS: &str = "--config FILE [OPTION]...";
 }
 
