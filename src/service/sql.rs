@@ -137,25 +137,32 @@ impl SqlSession {
         self.run(&format!("SELECT pg_replication_slot_advance({name}, '{to}')")).await
     }
 
-    /// Ends the stream that uses a slot, if one does, and drops it.
+    /// Ends the stream that uses a slot, if one does, and drops it; unless it is not any more as it was seen. Says
+    /// whether it was dropped.
     ///
     /// # Errors
-    /// If the server refuses, or the stream has not ended yet.
-    pub(super) async fn drop_slot(&mut self, name: &str) -> Result<(), SqlError> {
-        let name = escape_literal(name);
-        let end = format!(
-            "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots \
-             WHERE slot_name = {name} AND active_pid IS NOT NULL"
+    /// If the server refuses, or the stream does not end.
+    pub(super) async fn drop_slot(&mut self, seen: &SlotStatus) -> Result<bool, SqlError> {
+        let slot = format!(
+            "FROM pg_replication_slots WHERE slot_name = {} AND {}",
+            escape_literal(&seen.name),
+            match (seen.wal_status, seen.restart_lsn) {
+                (Some(WalStatus::Lost), _) => "wal_status = 'lost'".to_owned(),
+                (_, Some(restart_lsn)) => format!("restart_lsn = '{restart_lsn}'"),
+                (_, None) => "restart_lsn IS NULL".to_owned(),
+            }
         );
-        self.run(&end).await?;
-        let drop = format!("SELECT pg_drop_replication_slot({name})");
+        let end =
+            format!("SELECT pg_terminate_backend(active_pid) {slot} AND active_pid IS NOT NULL");
+        ask(&mut self.connection, &end).await?;
+        let drop = format!("SELECT pg_drop_replication_slot(slot_name) {slot}");
         let deadline = Instant::now() + RELEASE_MAX;
         loop {
-            match self.run(&drop).await {
+            match ask(&mut self.connection, &drop).await {
                 Err(error) if error.is_in_use() && Instant::now() < deadline => {
                     sleep(RELEASE_LOOK_INTERVAL).await;
                 }
-                outcome => return outcome,
+                dropped => return dropped.map(|rows| !rows.is_empty()),
             }
         }
     }
