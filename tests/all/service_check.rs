@@ -183,7 +183,17 @@ fn settings_are_looked_at(installation: Installation) {
          hint: Set status_interval to a third of wal_sender_timeout or less.\n\
          main: ok, 1 warning\n"
     );
-    assert_eq!(setup.check(&format!("{BOUND}\nstatus_interval = '3s'")), "main: ok\n");
+    let frequent = format!("{BOUND}\nstatus_interval = '3s'");
+    assert_eq!(setup.check(&frequent), "main: ok\n");
+    if installation.major >= 18 {
+        set(&server, "idle_replication_slot_timeout", "3600");
+        assert_eq!(
+            setup.check(&frequent),
+            "warning: main (host HOST): the server invalidates slots that nobody uses for 1h\n\
+             hint: Be back sooner after each stop, or raise idle_replication_slot_timeout.\n\
+             main: ok, 1 warning\n"
+        );
+    }
 }
 
 fn commits_that_would_wait_are_found(installation: Installation) {
@@ -194,7 +204,14 @@ fn commits_that_would_wait_are_found(installation: Installation) {
     assert_eq!(
         setup.check(BOUND),
         "error: main (host HOST): synchronous_standby_names has \"pgsiphon\", but fsync is \
-         \"segments\": each commit waits\n\
+         \"segments\": commits may wait for whole segments\n\
+         hint: Set fsync to \"at-once\", or take the name off the list.\n\
+         main: 1 error\n"
+    );
+    assert_eq!(
+        setup.check(&format!("{BOUND}\nfsync = 'never'")),
+        "error: main (host HOST): synchronous_standby_names has \"pgsiphon\", but fsync is \
+         \"never\": commits may never end\n\
          hint: Set fsync to \"at-once\", or take the name off the list.\n\
          main: 1 error\n"
     );
@@ -202,7 +219,7 @@ fn commits_that_would_wait_are_found(installation: Installation) {
     let named = format!("{} application_name=archive", setup.conninfo);
     assert_eq!(setup.check_at(&named, BOUND), "main: ok\n");
     let trap = "error: main (host HOST): synchronous_standby_names has \"pgsiphon\", and \
-        synchronous_commit is \"remote_apply\": such commits never end\n\
+        synchronous_commit is \"remote_apply\": such commits may never end\n\
         hint: Set synchronous_commit to \"on\": what is received here is never applied.\n\
         main: 1 error\n";
     set(&server, "synchronous_commit", "remote_apply");
