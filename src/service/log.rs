@@ -1,4 +1,6 @@
 //! The service's log lines, all of which come from here: each names its server, and none has a second line.
+//!
+//! The name is a field, for programs, and begins the message: `journalctl` shows people nothing else.
 
 use super::status::{EventKind, ServiceEvent};
 
@@ -7,20 +9,20 @@ pub(super) fn event(server: &str, event: &ServiceEvent) {
     let ServiceEvent { kind, cause, .. } = event;
     let name = kind.name();
     match importance(*kind) {
-        Importance::Error => tracing::error!(server, event = name, "{cause}"),
-        Importance::Warning => tracing::warn!(server, event = name, "{cause}"),
-        Importance::Information => tracing::info!(server, event = name, "{cause}"),
+        Importance::Error => tracing::error!(server, event = name, "{server}: {cause}"),
+        Importance::Warning => tracing::warn!(server, event = name, "{server}: {cause}"),
+        Importance::Information => tracing::info!(server, event = name, "{server}: {cause}"),
     }
 }
 
 /// Logs what is worth a look, but is no event.
 pub(super) fn warning(server: &str, text: &str) {
-    tracing::warn!(server, "{text}");
+    tracing::warn!(server, "{server}: {text}");
 }
 
 /// Logs what helps whoever looks closely.
 pub(super) fn detail(server: &str, text: &str) {
-    tracing::debug!(server, "{text}");
+    tracing::debug!(server, "{server}: {text}");
 }
 
 /// Whom an event concerns.

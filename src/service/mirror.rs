@@ -129,12 +129,11 @@ impl Mirror {
             // It may have been promoted just now, and be received from in a moment.
             None => return Ok(view.slot.and_then(|slot| slot.restart_lsn)),
         }
-        if view.slot.as_ref().is_some_and(is_lost) {
+        if let Some(lost) = view.slot.take_if(|slot| is_lost(slot)) {
             if self.slot.policy != SlotPolicy::Recreate {
-                return Err(Problem::Invalidated(name.clone()));
+                return Err(Problem::Invalidated(lost.name));
             }
-            session.drop_slot(name).await?;
-            view.slot = None;
+            session.drop_slot(&lost).await?;
         }
         if view.slot.is_none() {
             session.create_slot(name).await?;

@@ -15,8 +15,8 @@ use crate::wal::wall_clock;
 /// during a slow sync.
 const BEHIND_MAX: u64 = 64 << 20;
 
-/// No trouble is to be over.
-const NO_TROUBLE: u64 = u64::MAX;
+/// Nothing is waited for; no position is behind this one.
+const NEVER: u64 = u64::MAX;
 
 /// Hears of one server's streams.
 #[derive(Debug)]
@@ -25,34 +25,48 @@ pub(super) struct ServiceObserver {
     on_hole: HolePolicy,
     /// What is wrong is over when more than this is written.
     trouble_until: AtomicU64,
+    /// The server has accepted a stream, which runs when more than this is received.
+    runs_from: AtomicU64,
     told: Mutex<Told>,
 }
 
 /// What was told last, so that it is not told with each attempt.
 #[derive(Debug, Default)]
 struct Told {
-    /// The host of the stream that is about to begin.
-    host: String,
+    /// Where the stream that is about to begin comes from.
+    origin: Origin,
+    /// Where it begins, until the server has accepted it.
+    start: Option<Lsn>,
     failure: Option<(EventKind, String)>,
     hole: Option<(Option<Lsn>, HoleCause)>,
+}
+
+/// Where a stream comes from.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Origin {
+    /// The host.
+    pub(super) host: String,
+    /// The cluster.
+    pub(super) system_identifier: String,
 }
 
 impl ServiceObserver {
     /// Begins without trouble.
     pub(super) fn new(state: Arc<ServerState>, on_hole: HolePolicy) -> Self {
-        let trouble_until = AtomicU64::new(NO_TROUBLE);
-        ServiceObserver { state, on_hole, trouble_until, told: Mutex::default() }
+        let (trouble_until, runs_from) = (AtomicU64::new(NEVER), AtomicU64::new(NEVER));
+        ServiceObserver { state, on_hole, trouble_until, runs_from, told: Mutex::default() }
     }
 
-    /// Notes which host is asked next.
-    pub(super) fn expect_host(&self, host: String) {
-        self.told().host = host;
+    /// Notes where the next stream is to come from.
+    pub(super) fn expect(&self, origin: Origin) {
+        self.told().origin = origin;
     }
 
     /// Tells of a failed attempt; of one that fails as the last one did, only who looks closely.
     pub(super) fn failed(&self, failure: &Failure) {
         let cause = super::log::one_line(&failure.to_string());
         let kind = failure.event(self.on_hole);
+        self.runs_from.store(NEVER, Ordering::Relaxed);
         let written = self.state.change(|status| {
             *status.reconnects.entry(failure.reason()).or_default() += 1;
             status.damage_found += u64::from(kind == EventKind::Damage);
@@ -93,15 +107,23 @@ impl ServiceObserver {
         self.state.tell(EventKind::DiskStalled, cause);
     }
 
+    /// Begins to wait for the first bytes of a stream: a server that has lost them accepts it all the same.
+    fn accepted(&self) {
+        if let Some(start) = self.told().start.take() {
+            self.runs_from.store(start.offset(), Ordering::Relaxed);
+        }
+    }
+
     fn connected(&self, timeline: u32) {
-        let host = {
+        let Origin { host, system_identifier } = {
             let mut told = self.told();
             told.failure = None;
-            told.host.clone()
+            told.origin.clone()
         };
         let before = self.state.change(|status| {
             status.phase = Phase::CatchingUp;
             status.timeline = Some(timeline);
+            status.system_identifier = Some(system_identifier);
             // Another host may have less.
             status.server_flushed = None;
             status.host.replace(host.clone())
@@ -142,7 +164,7 @@ impl ServiceObserver {
 impl Observer for ServiceObserver {
     fn report(&self, event: Event) {
         match event {
-            Event::Started { timeline } => self.connected(timeline.number()),
+            Event::Started { .. } => self.accepted(),
             Event::FinishedSegment { end, timeline } => {
                 self.state.change(|status| {
                     status.segments_closed += 1;
@@ -164,6 +186,7 @@ impl Observer for ServiceObserver {
             Event::SideFileFailed { reason } => self.state.warn(reason),
             Event::Notice(notice) => self.state.warn(notice),
             Event::Starting { at, timeline } => {
+                self.told().start = Some(at);
                 self.state.detail(format_args!("asking for WAL at {at} (timeline {timeline})"));
             }
             Event::NotRenamed { name } => {
@@ -174,9 +197,15 @@ impl Observer for ServiceObserver {
     }
 
     fn note(&self, seen: ReceiveStatus) {
+        let runs_from = self.runs_from.load(Ordering::Relaxed);
+        let has_all = runs_from != NEVER && seen.received >= seen.server_end;
+        if has_all || seen.received.offset() > runs_from {
+            self.runs_from.store(NEVER, Ordering::Relaxed);
+            self.connected(seen.timeline.number());
+        }
         self.state.change(|status| advance(status, seen, wall_clock()));
         if seen.written.offset() > self.trouble_until.load(Ordering::Relaxed) {
-            self.trouble_until.store(NO_TROUBLE, Ordering::Relaxed);
+            self.trouble_until.store(NEVER, Ordering::Relaxed);
             self.state.tell(EventKind::Recovered, "WAL is written again");
         }
     }
@@ -234,6 +263,34 @@ mod tests {
         state.status().events.iter().map(|event| event.kind).collect()
     }
 
+    /// Lets the server accept a stream, and send something.
+    fn connect(observer: &ServiceObserver) {
+        let timeline = TimelineId::FIRST;
+        observer.report(Event::Starting { at: Lsn::new(50), timeline });
+        observer.report(Event::Started { timeline });
+        observer.note(seen(51, 0, 101));
+    }
+
+    #[test]
+    fn a_server_that_accepts_a_stream_but_sends_nothing_is_not_connected() {
+        let (state, observer) = observer();
+        let timeline = TimelineId::FIRST;
+        for _ in 0..2 {
+            observer.report(Event::Starting { at: Lsn::new(50), timeline });
+            observer.note(seen(50, 0, 50));
+            observer.report(Event::Started { timeline });
+            observer.note(seen(50, 0, 51));
+            observer.failed(&Failure::Receive(ReceiveError::ServerShutDown));
+        }
+        assert_eq!(told(&state), [EventKind::Disconnected]);
+        observer.report(Event::Starting { at: Lsn::new(50), timeline });
+        observer.report(Event::Started { timeline });
+        // It has no more.
+        observer.note(seen(50, 0, 50));
+        observer.note(seen(51, 0, 51));
+        assert_eq!(told(&state), [EventKind::Disconnected, EventKind::Connected]);
+    }
+
     #[test]
     fn a_stream_has_caught_up_once_it_has_all_and_until_it_is_far_behind() {
         let (state, observer) = observer();
@@ -242,7 +299,7 @@ mod tests {
             state.status().phase
         };
         assert_eq!(phase_after(1, 1), Phase::Connecting);
-        observer.report(Event::Started { timeline: TimelineId::FIRST });
+        connect(&observer);
         assert_eq!(phase_after(100, 101), Phase::CatchingUp);
         assert_eq!(phase_after(101, 101), Phase::Streaming);
         assert_eq!(phase_after(101, 101 + BEHIND_MAX), Phase::Streaming);
@@ -272,7 +329,7 @@ mod tests {
         }
         assert_eq!(told(&state), [EventKind::Disconnected]);
         assert_eq!(state.status().reconnects.values().sum::<u64>(), 3);
-        observer.report(Event::Started { timeline: TimelineId::FIRST });
+        connect(&observer);
         observer.failed(&Failure::Receive(ReceiveError::ServerShutDown));
         let expected = [EventKind::Disconnected, EventKind::Connected, EventKind::Disconnected];
         assert_eq!(told(&state), expected);
@@ -296,8 +353,8 @@ mod tests {
     fn another_host_is_a_failover() {
         let (state, observer) = observer();
         for host in ["a:5432", "a:5432", "b:5432"] {
-            observer.expect_host(host.to_owned());
-            observer.report(Event::Started { timeline: TimelineId::FIRST });
+            observer.expect(Origin { host: host.to_owned(), ..Origin::default() });
+            connect(&observer);
         }
         let events = state.status().events;
         let failover = events.iter().find(|event| event.kind == EventKind::Failover);

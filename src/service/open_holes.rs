@@ -173,3 +173,111 @@ fn shown(hole: &Hole) -> OpenHole {
         noticed: hole.noticed,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::fixture;
+    use crate::pg::Timestamp;
+    use crate::receive::HoleCause;
+
+    /// Where the backup of the fixture begins, on timeline 1.
+    const BACKUP_START: u64 = 0x200_0028;
+
+    fn hole(to: u64, timeline: u32) -> Hole {
+        Hole {
+            from: Some(Lsn::new(0x100_0000)),
+            to: Lsn::new(to),
+            timeline: TimelineId::try_from(timeline).unwrap(),
+            cause: HoleCause::RemovedByServer,
+            noticed: Timestamp::from_micros(0),
+            directory: "/wal".into(),
+        }
+    }
+
+    #[test]
+    fn a_backup_covers_what_lies_before_it_in_its_cluster() {
+        let start = |timeline, system_identifier| BackupStart {
+            system_identifier,
+            timeline: TimelineId::try_from(timeline).unwrap(),
+            at: Lsn::new(BACKUP_START),
+        };
+        let table = [
+            (start(1, None), hole(BACKUP_START, 1), Some(7), true),
+            (start(1, None), hole(BACKUP_START + 1, 1), Some(7), false),
+            (start(2, Some(7)), hole(BACKUP_START, 1), Some(7), true),
+            (start(1, Some(7)), hole(BACKUP_START, 2), Some(7), false),
+            (start(1, Some(8)), hole(BACKUP_START, 1), Some(7), false),
+            (start(1, Some(8)), hole(BACKUP_START, 1), None, true),
+        ];
+        for (start, hole, cluster, expected) in table {
+            assert_eq!(start.covers(&hole, cluster), expected, "{start:?} {hole:?} {cluster:?}");
+        }
+    }
+
+    /// Holes and backups in a temporary directory.
+    fn holes_in(scratch: &Path) -> OpenHoles {
+        OpenHoles {
+            directory: scratch.to_owned(),
+            backups: Some(scratch.join("backups")),
+            open: Vec::new(),
+            read: BTreeMap::new(),
+        }
+    }
+
+    /// Looks once; returns where open and covered holes end, and what was told.
+    fn look(holes: &mut OpenHoles) -> (Vec<u64>, Vec<(u64, String)>, Vec<String>) {
+        let mut told = Vec::new();
+        let found = holes.look(Some(7), &mut |problem| told.push(problem.to_owned())).unwrap();
+        let covered = found.covered.into_iter().map(|(hole, by)| (hole.to.offset(), by));
+        (found.open.iter().map(|hole| hole.to.offset()).collect(), covered.collect(), told)
+    }
+
+    #[test]
+    fn a_hole_is_open_until_a_finished_backup_begins_behind_it() {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut holes = holes_in(scratch.path());
+        assert_eq!(look(&mut holes), (vec![], vec![], vec![]));
+        let line = |from: &str, to: &str| {
+            format!(
+                "{{\"from\":\"{from}\",\"to\":\"{to}\",\"timeline\":1,\"cause\":\"removed_by_server\",\
+                 \"noticed\":\"2000-01-01T00:00:00Z\"}}\n"
+            )
+        };
+        let record = line("0/1000000", "0/1800000") + &line("0/2000000", "0/3000000");
+        fs::write(scratch.path().join(".pgsiphon-holes"), record).unwrap();
+        let both = vec![0x180_0000, 0x300_0000];
+        assert_eq!(look(&mut holes), (both.clone(), vec![], vec![]));
+        let backups = scratch.path().join("backups");
+        for name in ["broken", "good", "unfinished"] {
+            fs::create_dir_all(backups.join(name)).unwrap();
+        }
+        fs::write(backups.join("broken").join(MANIFEST_NAME), "{}").unwrap();
+        let (open, covered, told) = look(&mut holes);
+        assert_eq!((open, covered, told.len()), (both, vec![], 1));
+        let words = "backup does not count: ";
+        assert!(told[0].starts_with(words), "{told:?}");
+        let manifest = fixture::manifest_of(&[fixture::file("PG_VERSION", "18")]);
+        fs::write(backups.join("good").join(MANIFEST_NAME), manifest).unwrap();
+        let covered = vec![(0x180_0000, "good".to_owned())];
+        // The broken one was told of, and did not change.
+        assert_eq!(look(&mut holes), (vec![0x300_0000], covered, vec![]));
+        assert_eq!(look(&mut holes), (vec![0x300_0000], vec![], vec![]));
+    }
+
+    #[test]
+    fn a_hole_that_was_covered_while_nobody_looked_is_told() {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut holes = holes_in(scratch.path());
+        let known = shown(&hole(0x180_0000, 1));
+        holes.know(std::slice::from_ref(&known));
+        let good = scratch.path().join("backups/good");
+        fs::create_dir_all(&good).unwrap();
+        let manifest = fixture::manifest_of(&[fixture::file("PG_VERSION", "18")]);
+        fs::write(good.join(MANIFEST_NAME), manifest).unwrap();
+        let record = "{\"from\":\"0/1000000\",\"to\":\"0/1800000\",\"timeline\":1,\
+             \"cause\":\"removed_by_server\",\"noticed\":\"2000-01-01T00:00:00.000000Z\"}\n";
+        fs::write(scratch.path().join(".pgsiphon-holes"), record).unwrap();
+        assert_eq!(look(&mut holes).1, [(0x180_0000, "good".to_owned())]);
+    }
+}

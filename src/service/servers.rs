@@ -75,21 +75,21 @@ impl Servers {
     /// If threads cannot be started; the other servers run.
     pub fn apply(&mut self, config: &Config) -> Result<Changes, StartError> {
         let mut changes = Changes::default();
-        let mut states = self.stop_those(|server| !config.servers.contains(&server.config));
+        let mut stopped = self.stop_those(|server| !config.servers.contains(&server.config));
         let mut outcome = Ok(());
         for server in &config.servers {
             let name = server.name.clone();
             if self.running.contains_key(&name) {
                 continue;
             }
-            let before = states.remove(&name);
+            let before = stopped.remove(&name);
             let list = if before.is_some() { &mut changes.restarted } else { &mut changes.started };
             match self.start(server, before) {
                 Ok(()) => list.push(name),
                 Err(error) => outcome = outcome.and(Err(error)),
             }
         }
-        for name in states.into_keys() {
+        for name in stopped.into_keys() {
             self.board.remove(&name);
             changes.stopped.push(name);
         }
@@ -108,31 +108,33 @@ impl Servers {
         self.stop_those(|_| true);
     }
 
-    /// Ends some servers, all at the same time; returns what is known of them.
-    fn stop_those(
-        &mut self,
-        is_meant: impl Fn(&Server) -> bool,
-    ) -> BTreeMap<String, Arc<ServerState>> {
+    /// Ends some servers, all at the same time; returns what they were.
+    fn stop_those(&mut self, is_meant: impl Fn(&Server) -> bool) -> BTreeMap<String, Arc<Server>> {
         let running = std::mem::take(&mut self.running);
         let (ending, others) =
             running.into_iter().partition(|(_, running)| is_meant(&running.server));
         self.running = others;
         let ending: BTreeMap<String, Running> = ending;
         ending.values().for_each(|running| running.server.stop.cancel());
-        let state = |running: &Running| Arc::clone(&running.server.state);
-        let states = ending.iter().map(|(name, running)| (name.clone(), state(running))).collect();
+        let server = |running: &Running| Arc::clone(&running.server);
+        let servers =
+            ending.iter().map(|(name, running)| (name.clone(), server(running))).collect();
         self.wait_for(ending.into_values().collect());
-        states
+        servers
     }
 
-    /// Starts a server's threads, with what was known of it before.
+    /// Starts a server's threads, with what was known of it before if that is about the same directory.
     fn start(
         &mut self,
         config: &ServerConfig,
-        before: Option<Arc<ServerState>>,
+        before: Option<Arc<Server>>,
     ) -> Result<(), StartError> {
         let name = &config.name;
-        let state = before.unwrap_or_else(|| Arc::new(ServerState::new(name)));
+        let same = before.filter(|before| before.config.directory == config.directory);
+        let state = match same {
+            Some(before) => Arc::clone(&before.state),
+            None => Arc::new(ServerState::new(name)),
+        };
         self.board.put(name, Arc::clone(&state));
         let server = Server::new(config.clone(), Arc::clone(&state));
         match Running::start(server, self.writers_of(&config.directory)) {

@@ -18,6 +18,9 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 /// How long nothing may be flushed here, while the server has more, before a slot may be given up for that.
 const STUCK_MIN: Duration = Duration::from_secs(30);
 
+/// How long that may last for slots that are made anew meanwhile, at most.
+const STUCK_MAX: Duration = Duration::from_secs(3600);
+
 /// Watches for as long as it is polled.
 pub(super) async fn run(server: Arc<Server>) {
     let mut source = server.source.subscribe();
@@ -119,9 +122,11 @@ impl SlotWatch {
             (_, Danger::None) => state.tell(EventKind::Recovered, &cause),
         }
         if is_given_up(danger, is_stuck, wanted.policy, limits.on_slot_at_risk) {
-            session.drop_slot(&wanted.name).await?;
-            state.tell(EventKind::SlotDropped, &cause);
-            state.change(|status| status.slot = None);
+            self.standstill.try_again();
+            if session.drop_slot(found).await? {
+                state.tell(EventKind::SlotDropped, &cause);
+                state.change(|status| status.slot = None);
+            }
         }
         Ok(())
     }
@@ -185,19 +190,27 @@ fn describe(slot: &SlotStatus) -> String {
 struct Standstill {
     flushed: Option<Lsn>,
     since: Instant,
+    /// How long that may last.
+    patience: Duration,
 }
 
 impl Standstill {
     fn new() -> Self {
-        Standstill { flushed: None, since: Instant::now() }
+        Standstill { flushed: None, since: Instant::now(), patience: STUCK_MIN }
+    }
+
+    /// Begins to wait anew, twice as long: a new slot keeps more and more too, as long as nothing gets on.
+    fn try_again(&mut self) {
+        self.since = Instant::now();
+        self.patience = (self.patience * 2).min(STUCK_MAX);
     }
 
     /// Takes what is flushed here and on the server; says whether that differs for too long.
     fn is_stuck(&mut self, flushed: Option<Lsn>, on_server: Option<Lsn>, now: Instant) -> bool {
         if flushed != self.flushed || flushed >= on_server {
-            *self = Standstill { flushed, since: now };
+            *self = Standstill { flushed, since: now, patience: STUCK_MIN };
         }
-        now.duration_since(self.since) >= STUCK_MIN
+        now.duration_since(self.since) >= self.patience
     }
 }
 
@@ -272,11 +285,17 @@ mod tests {
             (99, at(30), at(30), false),
             (100, at(30), at(31), false),
         ];
-        let mut standstill = Standstill { flushed: None, since: begun };
+        let mut standstill = Standstill { flushed: None, since: begun, patience: STUCK_MIN };
         for (seconds, here, there, expected) in table {
             let now = begun + Duration::from_secs(seconds);
             assert_eq!(standstill.is_stuck(here, there, now), expected, "after {seconds} s");
         }
+        standstill.try_again();
+        let after = |seconds| Instant::now() + Duration::from_secs(seconds);
+        assert!(!standstill.is_stuck(at(30), at(31), after(59)));
+        assert!(standstill.is_stuck(at(30), at(31), after(60)));
+        assert!(!standstill.is_stuck(at(31), at(32), after(61)));
+        assert!(standstill.is_stuck(at(31), at(32), after(91)));
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Sessions for SQL: what only that tells of a server and its slots, and what only that does to them.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use postgres_protocol::escape::escape_literal;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::server::Server;
 use super::status::{SlotStatus, WalStatus};
@@ -14,6 +14,14 @@ use crate::protocol::Row;
 
 /// How long an answer may take. Nothing that is asked takes nearly as long on a server that works.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
+
+/// How long a stream that was told to end may keep its slot, and how often that is looked at: the slot must be gone
+/// before whoever streamed comes again.
+const RELEASE_MAX: Duration = Duration::from_secs(5);
+const RELEASE_LOOK_INTERVAL: Duration = Duration::from_millis(20);
+
+/// SQLSTATE of a slot that somebody uses, `ERRCODE_OBJECT_IN_USE`.
+const OBJECT_IN_USE: &str = "55006";
 
 /// Why something could not be asked or done.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +46,13 @@ pub(super) enum SqlError {
 impl From<CommandError> for SqlError {
     fn from(error: CommandError) -> Self {
         SqlError::Command(error.source)
+    }
+}
+
+impl SqlError {
+    fn is_in_use(&self) -> bool {
+        let SqlError::Command(source) = self else { return false };
+        source.server_message().is_some_and(|message| message.code == OBJECT_IN_USE)
     }
 }
 
@@ -122,18 +137,34 @@ impl SqlSession {
         self.run(&format!("SELECT pg_replication_slot_advance({name}, '{to}')")).await
     }
 
-    /// Ends the stream that uses a slot, if one does, and drops it.
+    /// Ends the stream that uses a slot, if one does, and drops it; unless it is not any more as it was seen. Says
+    /// whether it was dropped.
     ///
     /// # Errors
-    /// If the server refuses, or the stream has not ended yet.
-    pub(super) async fn drop_slot(&mut self, name: &str) -> Result<(), SqlError> {
-        let name = escape_literal(name);
-        let end = format!(
-            "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots \
-             WHERE slot_name = {name} AND active_pid IS NOT NULL"
+    /// If the server refuses, or the stream does not end.
+    pub(super) async fn drop_slot(&mut self, seen: &SlotStatus) -> Result<bool, SqlError> {
+        let slot = format!(
+            "FROM pg_replication_slots WHERE slot_name = {} AND {}",
+            escape_literal(&seen.name),
+            match (seen.wal_status, seen.restart_lsn) {
+                (Some(WalStatus::Lost), _) => "wal_status = 'lost'".to_owned(),
+                (_, Some(restart_lsn)) => format!("restart_lsn = '{restart_lsn}'"),
+                (_, None) => "restart_lsn IS NULL".to_owned(),
+            }
         );
-        self.run(&end).await?;
-        self.run(&format!("SELECT pg_drop_replication_slot({name})")).await
+        let end =
+            format!("SELECT pg_terminate_backend(active_pid) {slot} AND active_pid IS NOT NULL");
+        ask(&mut self.connection, &end).await?;
+        let drop = format!("SELECT pg_drop_replication_slot(slot_name) {slot}");
+        let deadline = Instant::now() + RELEASE_MAX;
+        loop {
+            match ask(&mut self.connection, &drop).await {
+                Err(error) if error.is_in_use() && Instant::now() < deadline => {
+                    sleep(RELEASE_LOOK_INTERVAL).await;
+                }
+                dropped => return dropped.map(|rows| !rows.is_empty()),
+            }
+        }
     }
 
     async fn run(&mut self, text: &str) -> Result<(), SqlError> {

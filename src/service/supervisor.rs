@@ -11,8 +11,8 @@ use tokio::time::{sleep, timeout};
 
 use super::config::{ServerConfig, SlotPolicy};
 use super::failure::Failure;
-use super::observer::ServiceObserver;
-use super::server::{HostName, Server};
+use super::observer::{Origin, ServiceObserver};
+use super::server::{HostName, Server, is_same_host};
 use super::slots;
 use super::status::{EventKind, Phase, ServerRole};
 use crate::net::conninfo::ConnectOptions;
@@ -171,6 +171,8 @@ impl Supervisor {
     async fn prepare(&mut self, connection: &mut Connection) -> Result<(), Failure> {
         let cluster = Cluster::ask(connection).await?;
         self.check(&cluster)?;
+        let host = connection.host().map(|host| HostName(host).to_string()).unwrap_or_default();
+        self.observer.expect(Origin { host, system_identifier: cluster.system_identifier });
         // Older servers than 14 do not say it; the attendant asks.
         let role = connection.session().in_hot_standby.map(ServerRole::of);
         self.server.state.change(|status| status.role = role);
@@ -192,10 +194,9 @@ impl Supervisor {
         self.warnings = text;
     }
 
-    /// Lets everybody know which host was reached, and the next attempt begin with it.
+    /// Lets the attendant know which host was reached.
     fn note_host(&mut self, connection: &Connection) {
         let Some(host) = connection.host() else { return };
-        self.observer.expect_host(HostName(host).to_string());
         self.server.source.send_replace(Some(host.clone()));
     }
 
@@ -206,10 +207,7 @@ impl Supervisor {
             let (expected, found) = (expected.to_owned(), found.clone());
             return Err(ReceiveError::OtherSystem { expected, found }.into());
         }
-        let received = self.server.state.change(|status| {
-            status.system_identifier = Some(found.clone());
-            status.timeline
-        });
+        let received = self.server.state.change(|status| status.timeline);
         match received.filter(|received| *received > cluster.timeline.number()) {
             Some(received) => Err(Failure::LeftBehind { found: cluster.timeline, received }),
             None => Ok(()),
@@ -235,9 +233,10 @@ impl Supervisor {
     fn has_other_host(&mut self) -> bool {
         let Ok(options) = self.server.connect_options() else { return false };
         let source = self.server.source.borrow().clone();
-        let refused = options.hosts.iter().position(|host| {
-            source.as_ref().is_some_and(|source| super::server::is_same_host(source, host))
-        });
+        let refused = options
+            .hosts
+            .iter()
+            .position(|host| source.as_ref().is_some_and(|source| is_same_host(source, host)));
         self.first_host = refused.map_or(self.first_host, |index| index + 1);
         self.refused_hosts += 1;
         if self.refused_hosts < options.hosts.len() {

@@ -30,7 +30,8 @@ fn a_full_disk_is_told_and_so_is_its_end(installation: Installation) {
     let directory = disk.path().join("wal");
     fs::create_dir(&directory).unwrap();
     let wanted = server_config("main", &[&server], &directory);
-    let limits = Limits { disk_free_min: 32 << 20, ..wanted.limits };
+    let slot_retained_max = Some(1 << 20);
+    let limits = Limits { disk_free_min: 32 << 20, slot_retained_max, ..wanted.limits };
     let service = Service::start(&[ServerConfig { limits, ..wanted }]);
     service.wait_until_flushed("main", write_wal(&server, 1000));
     let ballast = Ballast::but_for(disk.path(), ROOM);
@@ -39,13 +40,15 @@ fn a_full_disk_is_told_and_so_is_its_end(installation: Installation) {
     }
     service.wait_for_event("main", EventKind::DiskFull);
     service.wait_for_event("main", EventKind::DiskLow);
+    service.wait_for_event("main", EventKind::SlotAtRisk);
     let full = service.status("main").events.into_iter().find(|e| e.kind == EventKind::DiskFull);
     let cause = full.unwrap().cause;
     assert!(cause.ends_with(": No space left on device"), "{cause}");
     drop(ballast);
     let end = write_wal(&server, 1000);
     service.wait_until_flushed("main", end);
-    service.wait_for("main", "recovery", |status| count(status, EventKind::Recovered) == 2);
+    // Of the disk, of its room, and of the slot.
+    service.wait_for("main", "recovery", |status| count(status, EventKind::Recovered) == 3);
     drop(service);
     assert_log(&directory, &server, end);
 }

@@ -12,7 +12,7 @@ use crate::support::receive::{end_segment, source, write_wal};
 use crate::support::scratch::Scratch;
 use crate::support::server::Server;
 use crate::support::service::{SLOT, Service, config, count, server_config};
-use crate::support::timelines::{promote, standby_of, wait_for_replay};
+use crate::support::timelines::{follow, promote, standby_of, wait_for_replay};
 use crate::support::wait_until;
 use crate::support::wal_files::assert_log;
 
@@ -112,6 +112,12 @@ fn mirror_slots_keep_wal_for_a_promotion(installation: Installation) {
     assert_eq!((status.timeline, status.role), (Some(2), Some(ServerRole::Primary)));
     // One may be noticed when the directory was empty.
     assert!(status.open_holes.iter().all(|hole| hole.from.is_none()), "{status:#?}");
+    follow(&mut primary, &standby);
+    let host = format!("{}:5432", primary.sockets().display());
+    service.wait_for("main", "a slot on the former primary", |status| {
+        let [mirror] = &status.mirrors[..] else { return false };
+        mirror.host == host && mirror.problem.is_none() && mirror.restart_lsn.is_some()
+    });
 }
 
 fn an_invalidated_slot_is_made_anew_and_the_hole_is_told(installation: Installation) {
