@@ -252,7 +252,8 @@ impl Supervisor {
     }
 
     fn tell_slot_loss(&self, failure: &Failure) {
-        if self.server.state.note_slot_loss() {
+        let slot = self.server.config.slot.as_ref();
+        if slot.is_some_and(|slot| self.server.state.note_slot_loss(&slot.name)) {
             self.server.state.tell(EventKind::SlotLost, failure);
         }
     }
