@@ -40,9 +40,10 @@ impl Setup {
     fn new(server: &Server) -> Self {
         let scratch = Scratch::new();
         let wal = scratch.directory("wal").display().to_string();
-        let names = vec![(wal, "WAL"), (socket(server), "SOCKET")];
-        let (host, port) = (server.sockets(), server.port());
-        let conninfo = format!("host={} port={port} user=postgres", host.display());
+        let (sockets, port) = (server.sockets().display().to_string(), server.port());
+        let socket = format!("{sockets}/.s.PGSQL.{port}");
+        let names = vec![(wal, "WAL"), (host(server), "HOST"), (socket, "SOCKET")];
+        let conninfo = format!("host={sockets} port={port} user=postgres");
         Setup { scratch, names, conninfo }
     }
 
@@ -85,8 +86,9 @@ impl Setup {
     }
 }
 
-fn socket(server: &Server) -> String {
-    format!("{}/.s.PGSQL.{}", server.sockets().display(), server.port())
+/// Returns what a host is called.
+fn host(server: &Server) -> String {
+    format!("{}:{}", server.sockets().display(), server.port())
 }
 
 /// Changes a setting, and waits until new sessions have it.
@@ -115,20 +117,20 @@ fn slots_are_looked_at(installation: Installation) {
     let setup = Setup::new(&server);
     assert_eq!(
         setup.check(&format!("{BOUND}\nslot_policy = 'require'")),
-        "error: main (host SOCKET): replication slot \"pgsiphon\" does not exist\n\
+        "error: main (host HOST): replication slot \"pgsiphon\" does not exist\n\
          hint: Create it, or set slot_policy to \"create\".\n\
          main: 1 error\n"
     );
     assert_eq!(
         setup.check("slot = 'pgsiphon'"),
-        "warning: main (host SOCKET): nothing bounds the WAL that the slot keeps\n\
+        "warning: main (host HOST): nothing bounds the WAL that the slot keeps\n\
          hint: Set slot_retained_max here, or max_slot_wal_keep_size on the server.\n\
          main: ok, 1 warning\n"
     );
     server.sql("SELECT pg_create_physical_replication_slot('pgsiphon')");
     assert_eq!(
         setup.check(BOUND),
-        "warning: main (host SOCKET): replication slot \"pgsiphon\" keeps no WAL yet\n\
+        "warning: main (host HOST): replication slot \"pgsiphon\" keeps no WAL yet\n\
          hint: It does from the moment on that something is received through it.\n\
          main: ok, 1 warning\n"
     );
@@ -143,7 +145,7 @@ fn slots_are_looked_at(installation: Installation) {
     let other = receive("other");
     let pid = server.sql("SELECT active_pid FROM pg_replication_slots");
     let expected = format!(
-        "error: main (host SOCKET): replication slot \"pgsiphon\" is in use by PID {pid} \
+        "error: main (host HOST): replication slot \"pgsiphon\" is in use by PID {pid} \
          (\"other\")\n\
          hint: Stop the other receiver, or name another slot.\n\
          main: 1 error\n"
@@ -158,7 +160,7 @@ fn settings_are_looked_at(installation: Installation) {
     set(&server, "max_slot_wal_keep_size", "1024");
     assert_eq!(
         setup.check(BOUND),
-        "warning: main (host SOCKET): slot_retained_max (1 GB) is not below \
+        "warning: main (host HOST): slot_retained_max (1 GB) is not below \
          max_slot_wal_keep_size (1 GB)\n\
          hint: The slot is lost before anybody hears of it: lower slot_retained_max.\n\
          main: ok, 1 warning\n"
@@ -168,7 +170,7 @@ fn settings_are_looked_at(installation: Installation) {
     set(&server, "wal_sender_timeout", "0");
     assert_eq!(
         setup.check(BOUND),
-        "warning: main (host SOCKET): wal_sender_timeout is 0: after a network failure the slot \
+        "warning: main (host HOST): wal_sender_timeout is 0: after a network failure the slot \
          stays in use\n\
          hint: Set wal_sender_timeout to a minute or so.\n\
          main: ok, 1 warning\n"
@@ -176,12 +178,22 @@ fn settings_are_looked_at(installation: Installation) {
     set(&server, "wal_sender_timeout", "10000");
     assert_eq!(
         setup.check(BOUND),
-        "warning: main (host SOCKET): status_interval (10s) is not below wal_sender_timeout \
+        "warning: main (host HOST): status_interval (10s) is not below wal_sender_timeout \
          (10000 ms)\n\
          hint: Set status_interval to a third of wal_sender_timeout or less.\n\
          main: ok, 1 warning\n"
     );
-    assert_eq!(setup.check(&format!("{BOUND}\nstatus_interval = '3s'")), "main: ok\n");
+    let frequent = format!("{BOUND}\nstatus_interval = '3s'");
+    assert_eq!(setup.check(&frequent), "main: ok\n");
+    if installation.major >= 18 {
+        set(&server, "idle_replication_slot_timeout", "3600");
+        assert_eq!(
+            setup.check(&frequent),
+            "warning: main (host HOST): the server invalidates slots that nobody uses for 1h\n\
+             hint: Be back sooner after each stop, or raise idle_replication_slot_timeout.\n\
+             main: ok, 1 warning\n"
+        );
+    }
 }
 
 fn commits_that_would_wait_are_found(installation: Installation) {
@@ -191,16 +203,23 @@ fn commits_that_would_wait_are_found(installation: Installation) {
     set(&server, "synchronous_standby_names", "ANY 1 (other, PgSiphon)");
     assert_eq!(
         setup.check(BOUND),
-        "error: main (host SOCKET): synchronous_standby_names has \"pgsiphon\", but fsync is \
-         \"segments\": each commit waits\n\
+        "error: main (host HOST): synchronous_standby_names has \"pgsiphon\", but fsync is \
+         \"segments\": commits may wait for whole segments\n\
+         hint: Set fsync to \"at-once\", or take the name off the list.\n\
+         main: 1 error\n"
+    );
+    assert_eq!(
+        setup.check(&format!("{BOUND}\nfsync = 'never'")),
+        "error: main (host HOST): synchronous_standby_names has \"pgsiphon\", but fsync is \
+         \"never\": commits may never end\n\
          hint: Set fsync to \"at-once\", or take the name off the list.\n\
          main: 1 error\n"
     );
     assert_eq!(setup.check(at_once), "main: ok\n");
     let named = format!("{} application_name=archive", setup.conninfo);
     assert_eq!(setup.check_at(&named, BOUND), "main: ok\n");
-    let trap = "error: main (host SOCKET): synchronous_standby_names has \"pgsiphon\", and \
-        synchronous_commit is \"remote_apply\": such commits never end\n\
+    let trap = "error: main (host HOST): synchronous_standby_names has \"pgsiphon\", and \
+        synchronous_commit is \"remote_apply\": such commits may never end\n\
         hint: Set synchronous_commit to \"on\": what is received here is never applied.\n\
         main: 1 error\n";
     set(&server, "synchronous_commit", "remote_apply");
@@ -228,22 +247,22 @@ fn roles_that_may_not_receive_are_found(installation: Installation) {
         }
     };
     let expected = format!(
-        "error: main (host SOCKET): {failed}{refusal}\n\
-         error: main (host SOCKET): role \"plain\" does not have the REPLICATION attribute\n\
+        "error: main (host HOST): {failed}{refusal}\n\
+         error: main (host HOST): role \"plain\" does not have the REPLICATION attribute\n\
          hint: Give it with ALTER ROLE \"plain\" REPLICATION.\n\
          main: 2 errors\n"
     );
     assert_eq!(setup.check_at(&as_role("plain"), BOUND), expected);
     let encryption = if installation.major < 14 { "SSL off" } else { "no encryption" };
     let expected = format!(
-        "error: main (host SOCKET): {failed}pg_hba.conf rejects replication connection for host \
+        "error: main (host HOST): {failed}pg_hba.conf rejects replication connection for host \
          \"[local]\", user \"nobody\", {encryption}\n\
          hint: Add a line for database \"replication\" to pg_hba.conf of the server.\n\
          main: 1 error\n"
     );
     assert_eq!(setup.check_at(&as_role("nobody"), BOUND), expected);
     let expected = format!(
-        "warning: main (host SOCKET): slot and settings could not be looked at: {failed}\
+        "warning: main (host HOST): slot and settings could not be looked at: {failed}\
          pg_hba.conf rejects connection for host \"[local]\", user \"blind\", database \
          \"postgres\", {encryption}\n\
          hint: Let the role connect to database \"postgres\" too, or name another one with \
@@ -260,11 +279,11 @@ fn servers_that_send_no_wal_are_found(installation: Installation) {
     let server = builder.setting("wal_level=minimal").start();
     let name = if installation.major < 17 { "max_wal_senders" } else { "\"max_wal_senders\"" };
     let expected = format!(
-        "error: main (host SOCKET): connection to server on socket \"SOCKET\" failed: FATAL:  \
+        "error: main (host HOST): connection to server on socket \"SOCKET\" failed: FATAL:  \
          number of requested standby connections exceeds {name} (currently 0)\n\
-         error: main (host SOCKET): wal_level is \"minimal\"\n\
+         error: main (host HOST): wal_level is \"minimal\"\n\
          hint: Set wal_level to \"replica\" and restart the server.\n\
-         error: main (host SOCKET): max_wal_senders is 0\n\
+         error: main (host HOST): max_wal_senders is 0\n\
          hint: Raise max_wal_senders and restart the server.\n\
          main: 3 errors\n"
     );
@@ -273,10 +292,10 @@ fn servers_that_send_no_wal_are_found(installation: Installation) {
     let server = builder.setting("max_replication_slots=0").start();
     assert_eq!(
         Setup::new(&server).check(BOUND),
-        "error: main (host SOCKET): replication slot \"pgsiphon\" cannot be created: all 0 are in \
+        "error: main (host HOST): replication slot \"pgsiphon\" cannot be created: all 0 are in \
          use\n\
          hint: Drop one that nobody needs, or raise max_replication_slots.\n\
-         warning: main (host SOCKET): all 1 WAL senders are in use with that of this check\n\
+         warning: main (host HOST): all 1 WAL senders are in use with that of this check\n\
          hint: Raise max_wal_senders and restart the server.\n\
          main: 1 error, 1 warning\n"
     );
@@ -294,20 +313,20 @@ fn invalidated_and_logical_slots_are_found(installation: Installation) {
     let setup = Setup::new(&server);
     assert_eq!(
         setup.check("slot = 'pgsiphon'"),
-        "error: main (host SOCKET): replication slot \"pgsiphon\" has lost its WAL\n\
+        "error: main (host HOST): replication slot \"pgsiphon\" has lost its WAL\n\
          hint: Drop it, or set slot_policy to \"recreate\"; then take a base backup.\n\
          main: 1 error\n"
     );
     assert_eq!(
         setup.check("slot = 'pgsiphon'\nslot_policy = 'recreate'"),
-        "warning: main (host SOCKET): replication slot \"pgsiphon\" has lost its WAL\n\
+        "warning: main (host HOST): replication slot \"pgsiphon\" has lost its WAL\n\
          hint: It will be created anew; take a base backup behind the hole.\n\
          main: ok, 1 warning\n"
     );
     server.sql("SELECT pg_create_logical_replication_slot('logical', 'pgoutput')");
     assert_eq!(
         setup.check("slot = 'logical'"),
-        "error: main (host SOCKET): replication slot \"logical\" is logical\n\
+        "error: main (host HOST): replication slot \"logical\" is logical\n\
          hint: Name another slot: WAL comes through physical ones.\n\
          main: 1 error\n"
     );
@@ -370,7 +389,7 @@ fn all_hosts_are_looked_at(installation: Installation) {
     let scratch = Scratch::new();
     let standby = standby_of(&primary, installation, &scratch.join("standby"));
     let mut setup = Setup::new(&primary);
-    setup.names.push((socket(&standby), "SECOND"));
+    setup.names.push((host(&standby), "SECOND"));
     let hosts = |hosts: &[&Path]| {
         let hosts: Vec<_> = hosts.iter().map(|host| host.display().to_string()).collect();
         format!("host={} user=postgres", hosts.join(","))
@@ -379,7 +398,7 @@ fn all_hosts_are_looked_at(installation: Installation) {
     let both = hosts(&[&first, &second]);
     let missing = Path::new("/nonexistent");
     assert_eq!(setup.check_at(&both, BOUND), "main: ok\n");
-    let away = "main (host /nonexistent/.s.PGSQL.5432): connection to server on socket \
+    let away = "main (host /nonexistent:5432): connection to server on socket \
         \"/nonexistent/.s.PGSQL.5432\" failed: No such file or directory; Is the server running \
         locally and accepting connections on that socket?\n";
     let expected = format!("warning: {away}main: ok, 1 warning\n");
@@ -395,7 +414,7 @@ fn all_hosts_are_looked_at(installation: Installation) {
     promote(&standby);
     assert_eq!(
         setup.check_at(&both, BOUND),
-        "error: main: both SOCKET and SECOND are primaries\n\
+        "error: main: both HOST and SECOND are primaries\n\
          hint: Only one of them may take writes; stop the other one.\n\
          main: 1 error\n"
     );

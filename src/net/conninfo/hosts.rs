@@ -58,11 +58,11 @@ impl Host {
 }
 
 impl fmt::Display for Host {
-    /// Prints `name:port`, or the path of the socket.
+    /// Prints `name:port`, or `directory:port`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
             HostKind::UnixDirectory(directory) => {
-                write!(f, "{}/.s.PGSQL.{}", directory.display(), self.port)
+                write!(f, "{}:{}", directory.display(), self.port)
             }
             // The colons of an address would run into that of the port.
             HostKind::Tcp { name, .. } if name.contains(':') => write!(f, "[{name}]:{}", self.port),
@@ -167,7 +167,7 @@ mod tests {
             (tcp("a", None, 5432), "a:5432"),
             (tcp("a", Some("::1"), 6), "a:6"),
             (tcp("::1", Some("::1"), 5432), "[::1]:5432"),
-            (unix("/tmp", 6), "/tmp/.s.PGSQL.6"),
+            (unix("/tmp", 6), "/tmp:6"),
         ];
         for (host, expected) in table {
             assert_eq!(host.to_string(), expected);

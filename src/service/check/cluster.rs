@@ -3,6 +3,7 @@
 use super::host::{Database, HostFacts, LookError, Replication};
 use super::slot::Place;
 use super::{Finding, Severity, settings, slot, synchronous};
+use crate::net::Cluster;
 use crate::net::conninfo::TargetSessionAttrs;
 use crate::service::ServerConfig;
 
@@ -16,10 +17,10 @@ pub(super) struct Sought {
     pub(super) application_name: String,
 }
 
-/// Returns the identifier of the cluster, as the first host says it that answers.
-pub(super) fn system_identifier(hosts: &[HostFacts]) -> Option<&str> {
+/// Returns what the first host that answers says of the cluster.
+pub(super) fn known(hosts: &[HostFacts]) -> Option<&Cluster> {
     let mut answers = hosts.iter().filter_map(|facts| facts.replication.as_ref().ok());
-    answers.next().map(|host| host.cluster.system_identifier.as_str())
+    answers.next().map(|host| &host.cluster)
 }
 
 /// Judges the hosts of a server.
@@ -42,7 +43,7 @@ fn judge_host(
     match &facts.replication {
         Ok(replication) => {
             findings.extend(version(replication));
-            findings.extend(other_cluster(replication, system_identifier(all)));
+            findings.extend(other_cluster(replication, known(all)));
         }
         Err(error) => findings.push(no_replication(error, all)),
     }
@@ -102,9 +103,9 @@ fn version(replication: &Replication) -> Option<Finding> {
     })
 }
 
-fn other_cluster(replication: &Replication, expected: Option<&str>) -> Option<Finding> {
+fn other_cluster(replication: &Replication, first: Option<&Cluster>) -> Option<Finding> {
     let found = &replication.cluster.system_identifier;
-    let expected = expected.filter(|expected| expected != found)?;
+    let expected = first.map(|first| &first.system_identifier).filter(|first| *first != found)?;
     Some(
         Finding::error(format!(
             "system identifier is {found}, that of the first host is {expected}"

@@ -12,6 +12,7 @@ use rustix::fs::{Access, AtFlags, CWD, accessat, statvfs};
 
 use super::Finding;
 use super::finding::shown_size;
+use crate::net::Cluster;
 use crate::pg::{WalFileName, WalSegmentSize};
 use crate::service::ServerConfig;
 use crate::storage::{StorageError, read_stored};
@@ -22,6 +23,9 @@ const FILES_READ_MAX: usize = 4;
 
 /// Segments that there has to be room for, or receiving ends before it has begun.
 const SEGMENTS_FREE_MIN: u64 = 4;
+
+/// The size of segments where no server says it.
+const SEGMENT_BYTES: u64 = 16 << 20;
 
 /// What is known of a directory.
 #[derive(Debug)]
@@ -115,7 +119,7 @@ fn stored_cluster(
 pub(super) fn judge(
     config: &ServerConfig,
     directory: &Result<DirectoryFacts, StorageError>,
-    system_identifier: Option<&str>,
+    cluster: Option<&Cluster>,
 ) -> Vec<Finding> {
     let facts = match directory {
         Ok(facts) => facts,
@@ -124,17 +128,19 @@ pub(super) fn judge(
             return vec![Finding::error(error.to_string()).hint(hint)];
         }
     };
-    space(config, facts).into_iter().chain(other_cluster(facts, system_identifier)).collect()
+    let segment_bytes = cluster.map_or(SEGMENT_BYTES, |cluster| cluster.segment_size.bytes());
+    let other = cluster.and_then(|cluster| other_cluster(facts, &cluster.system_identifier));
+    space(config, facts, segment_bytes).into_iter().chain(other).collect()
 }
 
-fn space(config: &ServerConfig, facts: &DirectoryFacts) -> Option<Finding> {
+fn space(config: &ServerConfig, facts: &DirectoryFacts, segment_bytes: u64) -> Option<Finding> {
     let (free, min) = (facts.free, config.limits.disk_free_min);
     let shown = format!(
         "only {} are free in the file system of \"{}\"",
         shown_size(free),
         config.directory.display()
     );
-    if free < SEGMENTS_FREE_MIN * (16 << 20) {
+    if free < SEGMENTS_FREE_MIN.saturating_mul(segment_bytes) {
         return Some(Finding::error(shown).hint("Make room, or choose another file system."));
     }
     (free < min).then(|| {
@@ -143,14 +149,13 @@ fn space(config: &ServerConfig, facts: &DirectoryFacts) -> Option<Finding> {
     })
 }
 
-fn other_cluster(facts: &DirectoryFacts, system_identifier: Option<&str>) -> Option<Finding> {
+fn other_cluster(facts: &DirectoryFacts, expected: &str) -> Option<Finding> {
     let (path, stored) = facts.stored.as_ref()?;
-    let expected = system_identifier.filter(|expected| **expected != stored.to_string())?;
     let path = path.display();
-    Some(
+    (stored.to_string() != expected).then(|| {
         Finding::error(format!(
             "\"{path}\" is WAL of the cluster with system identifier {stored}, not {expected}"
         ))
-        .hint("Choose an empty directory for each cluster."),
-    )
+        .hint("Choose an empty directory for each cluster.")
+    })
 }

@@ -29,8 +29,8 @@ SELECT pg_is_in_recovery(), current_user,
  EXISTS (SELECT FROM pg_db_role_setting WHERE 'synchronous_commit=remote_apply' = ANY (setconfig))";
 
 const SETTINGS: &str = "\
-SELECT name, setting FROM pg_settings WHERE name IN ('max_replication_slots',
- 'max_slot_wal_keep_size', 'max_wal_senders', 'synchronous_commit', 'synchronous_standby_names',
+SELECT name, setting FROM pg_settings WHERE name IN ('idle_replication_slot_timeout',
+ 'max_replication_slots', 'max_slot_wal_keep_size', 'max_wal_senders', 'synchronous_commit', 'synchronous_standby_names',
  'wal_level', 'wal_sender_timeout')";
 
 /// What is known of a host.

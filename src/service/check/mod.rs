@@ -94,13 +94,11 @@ impl Facts {
     }
 
     fn judge(&self, server: &ServerConfig) -> Vec<Finding> {
-        let (mut findings, identifier) = match &self.hosts {
-            Ok((sought, hosts)) => {
-                (cluster::judge(server, hosts, sought), cluster::system_identifier(hosts))
-            }
+        let (mut findings, cluster) = match &self.hosts {
+            Ok((sought, hosts)) => (cluster::judge(server, hosts, sought), cluster::known(hosts)),
             Err(error) => (vec![Finding::error(error.to_string())], None),
         };
-        findings.extend(directory::judge(server, &self.directory, identifier));
+        findings.extend(directory::judge(server, &self.directory, cluster));
         if let Some(Err(error)) = &self.backups {
             let hint = "Holes are not closed by base backups before it is there.";
             findings.push(Finding::warning(error.to_string()).hint(hint));

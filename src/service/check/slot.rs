@@ -1,5 +1,7 @@
 //! Whether our slot on a host is what we need.
 
+use std::time::Duration;
+
 use super::Finding;
 use super::finding::shown_size;
 use super::host::{Database, Slot};
@@ -29,7 +31,7 @@ pub(super) fn judge(
         Some(slot) if !slot.is_physical => vec![Some(logical(wanted))],
         Some(slot) => vec![kept(wanted, slot, place), in_use(wanted, slot, application_name)],
     };
-    found.into_iter().chain([bound(config, server)]).flatten().collect()
+    found.into_iter().chain([bound(config, server), idle(server)]).flatten().collect()
 }
 
 /// Says whether the slot is expected on a host.
@@ -125,4 +127,14 @@ fn bound(config: &ServerConfig, server: &Database) -> Option<Finding> {
         }
         _ => None,
     }
+}
+
+/// Judges for how long we may be away; servers ask that from 18 on.
+fn idle(server: &Database) -> Option<Finding> {
+    let seconds = u64::try_from(server.number("idle_replication_slot_timeout")?).ok()?;
+    (seconds > 0).then(|| {
+        let limit = humantime::format_duration(Duration::from_secs(seconds));
+        Finding::warning(format!("the server invalidates slots that nobody uses for {limit}"))
+            .hint("Be back sooner after each stop, or raise idle_replication_slot_timeout.")
+    })
 }

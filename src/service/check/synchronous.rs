@@ -20,17 +20,17 @@ pub(super) fn judge(
     let listed = format!("synchronous_standby_names has \"{application_name}\"");
     let apply = waits_for_apply.then(|| {
         Finding::error(format!(
-            "{listed}, and synchronous_commit is \"remote_apply\": such commits never end"
+            "{listed}, and synchronous_commit is \"remote_apply\": such commits may never end"
         ))
         .hint("Set synchronous_commit to \"on\": what is received here is never applied.")
     });
     let sync = match config.sync {
         SyncPolicy::AtOnce => None,
-        SyncPolicy::Segments => Some("segments"),
-        SyncPolicy::Never => Some("never"),
+        SyncPolicy::Segments => Some("\"segments\": commits may wait for whole segments"),
+        SyncPolicy::Never => Some("\"never\": commits may never end"),
     };
-    let flush = sync.filter(|_| waits_for_flush).map(|fsync| {
-        Finding::error(format!("{listed}, but fsync is \"{fsync}\": each commit waits"))
+    let flush = sync.filter(|_| waits_for_flush).map(|effect| {
+        Finding::error(format!("{listed}, but fsync is {effect}"))
             .hint("Set fsync to \"at-once\", or take the name off the list.")
     });
     apply.into_iter().chain(flush).collect()

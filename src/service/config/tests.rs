@@ -296,6 +296,14 @@ fn no_two_servers_share_a_directory_or_a_slot() {
 }
 
 #[test]
+fn brackets_without_end_are_refused() {
+    for opened in ["[", "{a=", "[{a="] {
+        let text = format!("[log]\nformat = {}", opened.repeat(100_000));
+        assert!(parse(&text).is_err_and(|error| error.starts_with("pgsiphon.toml:2:")), "{opened}");
+    }
+}
+
+#[test]
 fn columns_are_counted_in_characters() {
     let expected = "pgsiphon.toml:3:22: unexpected key or value, expected newline, `#`";
     let text = "[servers.main] # früh\nconninfo = \"\"\ndirectory = '/übér/é'; x";
