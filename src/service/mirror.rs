@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::config::{SlotConfig, SlotPolicy};
-use super::server::{HostName, Server};
+use super::server::Server;
 use super::sql::{HostView, SqlError, SqlSession};
 use super::status::{EventKind, MirrorStatus, ServerRole, SlotStatus, WalStatus};
 use crate::net::conninfo::Host;
@@ -106,7 +106,7 @@ impl Mirror {
     /// The slot is in use by the stream itself.
     fn leave(&mut self) {
         (self.session, self.problem) = (None, None);
-        let name = HostName(&self.host).to_string();
+        let name = self.host.to_string();
         self.server.state.change(|status| status.mirrors.retain(|mirror| mirror.host != name));
     }
 
@@ -137,7 +137,7 @@ impl Mirror {
         }
         if view.slot.is_none() {
             session.create_slot(name).await?;
-            let cause = format!("slot \"{name}\" was missing on {}", HostName(&self.host));
+            let cause = format!("slot \"{name}\" was missing on {}", self.host);
             self.server.state.tell(EventKind::SlotCreated, cause);
             view = session.look(Some(name)).await?;
         }
@@ -157,7 +157,7 @@ impl Mirror {
 
     /// Shows how the slot is; tells of a problem when it is new, and when it is over.
     fn note(&mut self, outcome: Result<Option<Lsn>, Problem>) {
-        let name = HostName(&self.host).to_string();
+        let name = self.host.to_string();
         let (restart_lsn, problem) = match outcome {
             Ok(restart_lsn) => (restart_lsn, None),
             Err(problem) => {

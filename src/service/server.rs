@@ -1,6 +1,5 @@
 //! What the threads of one server share, and nobody else has.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::config::ServerConfig;
 use super::state::ServerState;
-use crate::net::conninfo::{ConnectOptions, ConninfoError, Environment, Host, HostKind};
+use crate::net::conninfo::{ConnectOptions, ConninfoError, Environment, Host};
 
 /// How servers list our sessions, unless the connection string says it.
 const APPLICATION_NAME: &str = "pgsiphon";
@@ -61,37 +60,4 @@ impl Server {
 /// Says whether both are the same entry of the list, wherever its name led.
 pub(super) fn is_same_host(one: &Host, other: &Host) -> bool {
     one.kind == other.kind && one.port == other.port
-}
-
-/// Prints a host as people and metrics know it.
-pub(super) struct HostName<'a>(pub(super) &'a Host);
-
-impl fmt::Display for HostName<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let port = self.0.port;
-        match &self.0.kind {
-            HostKind::Tcp { name, .. } if name.contains(':') => write!(f, "[{name}]:{port}"),
-            HostKind::Tcp { name, .. } => write!(f, "{name}:{port}"),
-            HostKind::UnixDirectory(directory) => write!(f, "{}:{port}", directory.display()),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_host_is_named_with_its_port() {
-        let tcp = |name: &str| HostKind::Tcp { name: name.to_owned(), address: None };
-        let table = [
-            (tcp("db1"), "db1:5433"),
-            (tcp("::1"), "[::1]:5433"),
-            (HostKind::UnixDirectory("/run/postgresql".into()), "/run/postgresql:5433"),
-        ];
-        for (kind, name) in table {
-            let host = Host { kind, port: 5433, reached: None };
-            assert_eq!(HostName(&host).to_string(), name);
-        }
-    }
 }

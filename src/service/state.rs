@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::log::{self, one_line};
-use super::status::{EventKind, ServerStatus, ServiceEvent, WalStatus};
+use super::status::{EventKind, ServerStatus, ServiceEvent, SlotStatus, WalStatus};
 use crate::wal::{SyncTimes, wall_clock};
 
 /// Events that are kept of a server: a bad week's, in little memory.
@@ -63,10 +63,10 @@ impl ServerState {
     }
 
     /// Notes that the slot serves nobody any more; says whether that is news.
-    pub(super) fn note_slot_loss(&self) -> bool {
-        self.change(|status| match &mut status.slot {
-            Some(slot) => slot.wal_status.replace(WalStatus::Lost) != Some(WalStatus::Lost),
-            None => true,
+    pub(super) fn note_slot_loss(&self, name: &str) -> bool {
+        self.change(|status| {
+            let slot = status.slot.get_or_insert_with(|| SlotStatus::of_name(name));
+            slot.wal_status.replace(WalStatus::Lost) != Some(WalStatus::Lost)
         })
     }
 
@@ -109,6 +109,12 @@ impl Board {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_loss_of_a_slot_is_news_once() {
+        let state = ServerState::new("main");
+        assert_eq!([(); 2].map(|()| state.note_slot_loss("wal")), [true, false]);
+    }
 
     #[test]
     fn only_the_last_events_are_kept_and_all_are_counted() {

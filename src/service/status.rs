@@ -185,6 +185,19 @@ pub struct SlotStatus {
     pub retained: Option<u64>,
 }
 
+impl SlotStatus {
+    /// Begins with nothing known but its name.
+    pub(super) fn of_name(name: &str) -> Self {
+        SlotStatus {
+            name: name.to_owned(),
+            restart_lsn: None,
+            wal_status: None,
+            safe_wal_size: None,
+            retained: None,
+        }
+    }
+}
+
 /// Column `wal_status` of `pg_replication_slots`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

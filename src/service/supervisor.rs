@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 use super::config::{ServerConfig, SlotPolicy};
 use super::failure::Failure;
 use super::observer::{Origin, ServiceObserver};
-use super::server::{HostName, Server, is_same_host};
+use super::server::{Server, is_same_host};
 use super::slots;
 use super::status::{EventKind, Phase, ServerRole};
 use crate::net::conninfo::ConnectOptions;
@@ -171,7 +171,7 @@ impl Supervisor {
     async fn prepare(&mut self, connection: &mut Connection) -> Result<(), Failure> {
         let cluster = Cluster::ask(connection).await?;
         self.check(&cluster)?;
-        let host = connection.host().map(|host| HostName(host).to_string()).unwrap_or_default();
+        let host = connection.host().map(ToString::to_string).unwrap_or_default();
         self.observer.expect(Origin { host, system_identifier: cluster.system_identifier });
         // Older servers than 14 do not say it; the attendant asks.
         let role = connection.session().in_hot_standby.map(ServerRole::of);
@@ -252,7 +252,8 @@ impl Supervisor {
     }
 
     fn tell_slot_loss(&self, failure: &Failure) {
-        if self.server.state.note_slot_loss() {
+        let slot = self.server.config.slot.as_ref();
+        if slot.is_some_and(|slot| self.server.state.note_slot_loss(&slot.name)) {
             self.server.state.tell(EventKind::SlotLost, failure);
         }
     }
