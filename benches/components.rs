@@ -346,6 +346,7 @@ fn write_segments(wal: &Bytes, directory: &Path, compression: Option<Compression
         start: Lsn::new(log::START),
         format: WalFormat::of_page_magic(log::PAGE_MAGIC),
         system_identifier: Some(log::SYSTEM_IDENTIFIER),
+        sync_times: None,
     };
     let on_record = Box::new(|record: &_| {
         black_box(record);

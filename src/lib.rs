@@ -7,7 +7,8 @@
 //!
 //! | layer | module | what it is |
 //! |---|---|---|
-//! | 5 | [`cli`] | arguments, terminal, signals, exit codes: the only place that prints |
+//! | 6 | [`cli`] | arguments, terminal, signals, exit codes: the only place that prints |
+//! | 5 | [`service`] | WAL receiving for many servers, for months: configuration, supervision, metrics |
 //! | 4 | [`backup`] | a base backup: prepare, receive, finish |
 //! | 4 | [`receive`] | continuous WAL receiving: where to start, reconnecting, timelines |
 //! | 4 | [`verify`] | a stored backup: files, pages and WAL against its manifest |
@@ -43,6 +44,7 @@ pub mod pg;
 pub mod pipeline;
 pub mod protocol;
 pub mod receive;
+pub mod service;
 pub mod storage;
 pub mod verify;
 pub mod wal;

@@ -10,7 +10,7 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
-use crate::net::conninfo::{Keyword, Parameters};
+use crate::net::conninfo::Parameters;
 
 /// Holds the connection string.
 const VARIABLE: &str = "PGSIPHON_CONNECTION_STRING";
@@ -49,9 +49,7 @@ pub(super) fn restore_name(name: &str) {
 
 fn has_secret(connection_string: &str) -> bool {
     // With one that is wrong the program ends at once.
-    let Ok(parameters) = Parameters::parse(connection_string) else { return false };
-    let mut secrets = Keyword::ALL.iter().filter(|keyword| keyword.is_secret());
-    secrets.any(|secret| parameters.non_empty(*secret).is_some())
+    Parameters::parse(connection_string).is_ok_and(|parameters| parameters.has_secret())
 }
 
 /// Puts the placeholder in the place of the text wherever it stands alone, or behind the name of the option.

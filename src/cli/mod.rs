@@ -4,8 +4,10 @@
 mod args;
 mod basebackup;
 mod bench;
+mod check;
 mod concealed;
 mod connect;
+mod logs;
 mod messages;
 mod password;
 mod program;
@@ -14,7 +16,9 @@ mod receivewal;
 mod receivewal_observer;
 mod report;
 mod reporter;
+mod serve;
 mod signals;
+mod status;
 mod verify_report;
 mod verifybackup;
 
@@ -25,9 +29,10 @@ use std::process::ExitCode;
 use crate::pg::OsError;
 
 pub use args::{
-    BasebackupRequest, BenchRequest, Confirmation, Conflict, ConnectionArgs, ConnectionString,
-    OptionsError, Outcome, PasswordPrompt, ReceivewalAction, ReceivewalRequest, ReportForm,
-    ShowProgress, SyntaxError, UsageError, ValueError, Verbosity, VerifybackupRequest, interpret,
+    BasebackupRequest, BenchRequest, CheckRequest, Confirmation, Conflict, ConnectionArgs,
+    ConnectionString, OptionsError, Outcome, PasswordPrompt, ReceivewalAction, ReceivewalRequest,
+    ReportForm, ServeRequest, ShowProgress, StatusRequest, StatusSource, SyntaxError, UsageError,
+    ValueError, Verbosity, VerifybackupRequest, interpret,
 };
 pub use messages::{Colors, Messages};
 pub use password::prompt as prompt_password;
@@ -60,6 +65,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             receivewal::run(&program, &request)
         }
         Ok(Outcome::Verifybackup(request)) => verifybackup::run(&program, &request),
+        Ok(Outcome::Serve(request)) => serve::run(&program, &request),
+        Ok(Outcome::Check(request)) => check::run(&program, &request),
+        Ok(Outcome::Status(request)) => status::run(&program, &request),
         Ok(Outcome::Bench(request)) => {
             conceal_password(&program, &arguments, request.server.as_ref());
             bench::run(&program, &request)

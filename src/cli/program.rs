@@ -53,16 +53,25 @@ impl Tool {
 pub enum Job {
     /// What a program of PostgreSQL does, too.
     Tool(Tool),
+    /// Receiving WAL as a service.
+    Serve,
+    /// Checking the service's configuration.
+    Check,
+    /// Showing what the service does.
+    Status,
     /// Comparing this program with those.
     Bench,
 }
 
 impl Job {
     /// All of them, in the order in which they are listed.
-    pub const ALL: [Job; 4] = [
+    pub const ALL: [Job; 7] = [
         Job::Tool(Tool::Basebackup),
         Job::Tool(Tool::Receivewal),
         Job::Tool(Tool::Verifybackup),
+        Job::Serve,
+        Job::Check,
+        Job::Status,
         Job::Bench,
     ];
 
@@ -70,6 +79,9 @@ impl Job {
     pub const fn command(self) -> &'static str {
         match self {
             Job::Tool(tool) => tool.command(),
+            Job::Serve => "serve",
+            Job::Check => "check",
+            Job::Status => "status",
             Job::Bench => "bench",
         }
     }

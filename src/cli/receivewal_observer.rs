@@ -67,7 +67,7 @@ impl StatusLine {
 }
 
 fn status_text(status: ReceiveStatus) -> String {
-    let ReceiveStatus { timeline, received, flushed, server_end, lag } = status;
+    let ReceiveStatus { timeline, received, flushed, server_end, lag, .. } = status;
     let behind = server_end.checked_sub(received).unwrap_or(0);
     let flushed = match flushed {
         Lsn::INVALID => String::new(),
@@ -180,7 +180,8 @@ fn step_text(event: &Event) -> Option<String> {
             format!("stopped log streaming at {at} (timeline {timeline})")
         }
         Event::Interrupted => "received interrupt signal, exiting".to_owned(),
-        Event::SkippedFile { .. }
+        Event::Started { .. }
+        | Event::SkippedFile { .. }
         | Event::Hole(_)
         | Event::NotRenamed { .. }
         | Event::DiskStalled
@@ -317,6 +318,7 @@ WARNING:  replication is slow
         let status = |received, lag| ReceiveStatus {
             timeline: TimelineId::FIRST,
             received: Lsn::new(received),
+            written: Lsn::INVALID,
             flushed: Lsn::INVALID,
             server_end: Lsn::new(0x500_0000),
             lag,

@@ -1,6 +1,7 @@
 //! SIGINT, SIGTERM and SIGHUP.
 
 use std::io;
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
 use tokio::runtime::Builder;
@@ -49,4 +50,49 @@ pub(super) fn first_interrupt() -> io::Result<CancellationToken> {
 pub(super) fn ignore_hangups() -> io::Result<()> {
     // The handler stays for as long as the process lives, whoever still listens.
     signal(SignalKind::hangup()).map(drop)
+}
+
+/// What a signal asks a service for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// To end in good order.
+    End,
+    /// To read its configuration again.
+    Reload,
+}
+
+/// Returns what signals ask for from now on. The second one that asks for the end ends the process at once.
+///
+/// # Errors
+/// If signals cannot be listened to.
+pub(super) fn wishes() -> io::Result<Receiver<Wish>> {
+    let runtime = Builder::new_current_thread().enable_io().build()?;
+    let (mut interrupts, mut terminations, mut hangups) = {
+        let _guard = runtime.enter();
+        (
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::hangup())?,
+        )
+    };
+    let (wish, wishes) = channel();
+    thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        runtime.block_on(async {
+            let mut is_ending = false;
+            loop {
+                let wished = tokio::select! {
+                    _ = interrupts.recv() => Wish::End,
+                    _ = terminations.recv() => Wish::End,
+                    _ = hangups.recv() => Wish::Reload,
+                };
+                if wished == Wish::End && is_ending {
+                    std::process::exit(1);
+                }
+                is_ending |= wished == Wish::End;
+                // Who ends does not listen any more.
+                let _ = wish.send(wished);
+            }
+        });
+    })?;
+    Ok(wishes)
 }

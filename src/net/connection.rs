@@ -51,6 +51,11 @@ impl Connection {
         &self.session
     }
 
+    /// Returns which of the hosts this is.
+    pub fn host(&self) -> Option<&Host> {
+        self.host.as_ref()
+    }
+
     /// Returns the password file that the password came from, if it came from one.
     pub fn passfile(&self) -> Option<&Path> {
         self.passfile.as_deref()

@@ -1,12 +1,13 @@
 //! What the user wants.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::pg::{Compression, Lsn};
 use crate::protocol::FlushReports;
 use crate::storage::DirectIo;
-use crate::wal::SyncPolicy;
+use crate::wal::{SyncPolicy, SyncTimes};
 
 /// How WAL is received.
 #[derive(Clone, Debug)]
@@ -31,6 +32,10 @@ pub struct ReceiveConfig {
     pub on_hole: HolePolicy,
     /// Whether a time index is kept beside the WAL.
     pub time_index: TimeIndex,
+    /// What happens when nothing more is wanted, but the disk does not answer.
+    pub on_dead_disk: OnDeadDisk,
+    /// Where it is counted how long syncs of WAL take, if somebody wants to know.
+    pub sync_times: Option<Arc<SyncTimes>>,
 }
 
 impl ReceiveConfig {
@@ -50,6 +55,15 @@ pub enum OnDisconnect {
     Reconnect,
     /// Receiving ends with an error.
     Stop,
+}
+
+/// What happens when nothing more is wanted, but the disk does not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnDeadDisk {
+    /// What waits for it is left to itself, with an error.
+    GiveUp,
+    /// It is waited for, so that it is known when nothing is written any more.
+    Wait,
 }
 
 /// What happens when the server no longer has the WAL that comes next.

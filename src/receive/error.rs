@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::history::HistoryError;
 use crate::net::{ClusterError, CommandError, ConnectError, ConnectionError};
 use crate::pg::{Lsn, TimelineId};
+use crate::protocol::ServerMessage;
 use crate::storage::StorageError;
 use crate::wal::WalWriteError;
 
@@ -128,7 +129,7 @@ pub enum ReceiveError {
 
 /// How the WAL that comes next was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum WalLoss {
+pub enum WalLoss {
     /// The server has removed it (`ERRCODE_UNDEFINED_FILE`).
     Removed,
     /// Its slot was invalidated (`ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE`).
@@ -158,8 +159,31 @@ impl ReceiveError {
         }
     }
 
+    /// Returns the server's own words, if it refused or ended something.
+    pub fn server_message(&self) -> Option<&ServerMessage> {
+        match self {
+            ReceiveError::Connection(source)
+            | ReceiveError::Command(CommandError { source, .. })
+            | ReceiveError::Cluster(ClusterError::Command(CommandError { source, .. })) => {
+                source.server_message()
+            }
+            _ => None,
+        }
+    }
+
+    /// Returns the failure of the local disk, if that is what this is.
+    pub fn storage_error(&self) -> Option<&StorageError> {
+        match self {
+            ReceiveError::Storage(error)
+            | ReceiveError::Directory(error)
+            | ReceiveError::History(HistoryError::Storage(error))
+            | ReceiveError::Write(WalWriteError::Storage(error)) => Some(error),
+            _ => None,
+        }
+    }
+
     /// Says whether the server no longer has the WAL that was asked for.
-    pub(super) fn wal_loss(&self) -> Option<WalLoss> {
+    pub fn wal_loss(&self) -> Option<WalLoss> {
         let (ReceiveError::Connection(source) | ReceiveError::Command(CommandError { source, .. })) =
             self
         else {
@@ -194,7 +218,7 @@ mod tests {
     use std::io;
 
     use super::*;
-    use crate::protocol::{ProtocolError, ServerMessage};
+    use crate::protocol::ProtocolError;
 
     /// As `pg_receivewal` 18.6 said it.
     #[test]

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::patience::{Patience, STALL_MAX};
 use super::plan::{StreamEnd, StreamPlan};
 use super::run::ReceiveJob;
-use super::{Event, ReceiveError};
+use super::{Event, OnDeadDisk, ReceiveError};
 use crate::net::{Connection, ConnectionError};
 use crate::pg::{Lsn, TimelineId};
 use crate::protocol::{WalEvent, WalStream};
@@ -107,12 +107,13 @@ impl<'a> Finishing<'a> {
         }
     }
 
-    /// Waits for the writer; once the user wants no more, only as long as it gets on.
+    /// Waits for the writer; once the user wants no more, only as long as it gets on, unless he wants to know when it
+    /// ends.
     async fn wait(&mut self) -> Result<Suspended, ReceiveError> {
         tokio::select! {
             biased;
             outcome = self.outcome.as_mut() => return Ok(outcome?),
-            () = self.job.interrupt.cancelled() => {}
+            () = interrupted(self.job) => {}
         }
         loop {
             match timeout(LOOK_INTERVAL, self.outcome.as_mut()).await {
@@ -130,6 +131,14 @@ impl<'a> Finishing<'a> {
         std::mem::forget(std::mem::replace(&mut self.outcome, never));
         let flushed = self.progress.borrow().flushed.max(self.finished.plan.start);
         ReceiveError::WriterLeft { stalled: STALL_MAX, flushed }
+    }
+}
+
+/// Waits until a dead disk need not be waited for any more.
+async fn interrupted(job: ReceiveJob<'_>) {
+    match job.config.on_dead_disk {
+        OnDeadDisk::GiveUp => job.interrupt.cancelled().await,
+        OnDeadDisk::Wait => std::future::pending().await,
     }
 }
 

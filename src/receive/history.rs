@@ -13,14 +13,14 @@ use crate::storage::{NewFile, StorageError, durable};
 use crate::wal::SyncPolicy;
 
 /// What the server answered to `TIMELINE_HISTORY`.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct FetchedHistory<'a> {
+#[derive(Clone, Debug)]
+pub(super) struct FetchedHistory {
     /// The timeline that was asked for.
     pub timeline: TimelineId,
     /// The file's name.
-    pub name: &'a str,
+    pub name: String,
     /// The file's contents.
-    pub contents: &'a [u8],
+    pub contents: Vec<u8>,
 }
 
 /// A history file cannot be kept.
@@ -61,10 +61,10 @@ pub(super) fn is_missing(directory: &Path, timeline: TimelineId) -> Result<bool,
 ///
 /// # Errors
 /// If the server sent another file, if the file is there with other contents, or if the disk fails.
-pub(super) fn store(files: SideFiles<'_>, history: FetchedHistory<'_>) -> Result<(), HistoryError> {
+pub(super) fn store(files: &SideFiles, history: &FetchedHistory) -> Result<(), HistoryError> {
     let FetchedHistory { timeline, name, contents } = history;
-    if name != history_file_name(timeline) {
-        return Err(HistoryError::UnexpectedName { timeline, name: name.to_owned() });
+    if *name != history_file_name(*timeline) {
+        return Err(HistoryError::UnexpectedName { timeline: *timeline, name: name.clone() });
     }
     let path = files.directory.join(name);
     match fs::metadata(&path) {
@@ -75,12 +75,7 @@ pub(super) fn store(files: SideFiles<'_>, history: FetchedHistory<'_>) -> Result
 }
 
 /// Makes sure that a file that was there is the one that it should be.
-fn keep(
-    files: SideFiles<'_>,
-    path: PathBuf,
-    size: u64,
-    contents: &[u8],
-) -> Result<(), HistoryError> {
+fn keep(files: &SideFiles, path: PathBuf, size: u64, contents: &[u8]) -> Result<(), HistoryError> {
     // A file of another size is not read: it may be of any size.
     if size != contents.len() as u64 {
         return Err(HistoryError::Diverged(path));
@@ -95,12 +90,12 @@ fn keep(
         SyncPolicy::Segments | SyncPolicy::AtOnce => {
             let synced = File::open(&path).and_then(|file| file.sync_all());
             synced.map_err(|error| StorageError::new("fsync file", &path, error))?;
-            Ok(durable::sync_directory(files.directory)?)
+            Ok(durable::sync_directory(&files.directory)?)
         }
     }
 }
 
-fn create(files: SideFiles<'_>, name: &str, contents: &[u8]) -> Result<(), StorageError> {
+fn create(files: &SideFiles, name: &str, contents: &[u8]) -> Result<(), StorageError> {
     let path = files.directory.join(name);
     let unfinished = files.directory.join(format!("{name}.tmp"));
     // The name is ours alone: a run that was killed left the file.
@@ -136,8 +131,9 @@ mod tests {
 
     fn store_in(directory: &Path, sync: SyncPolicy, name: &str) -> Result<(), HistoryError> {
         let timeline = TimelineId::try_from(10).unwrap();
-        let files = SideFiles { directory, mode: 0o640, sync };
-        store(files, FetchedHistory { timeline, name, contents: CONTENTS })
+        let files = SideFiles { directory: directory.to_owned(), mode: 0o640, sync };
+        let (name, contents) = (name.to_owned(), CONTENTS.to_vec());
+        store(&files, &FetchedHistory { timeline, name, contents })
     }
 
     #[test]

@@ -13,11 +13,14 @@
 //! Of lines with the same `from` and `cause`, the last one counts: the server may have removed more before
 //! receiving went on. A line that is no JSON was torn by a power cut.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
 use super::config::HolePolicy;
 use super::report::{Hole, HoleCause};
 use super::side_files::SideFiles;
+use crate::pg::TimelineId;
 use crate::storage::{LineFile, StorageError};
 use crate::wal::SyncPolicy;
 
@@ -26,6 +29,9 @@ pub(super) const FILE_NAME: &str = ".pgsiphon-holes";
 
 /// How much of the end of the file is searched for a hole: hundreds of lines.
 const TAIL_SIZE_MAX: u64 = 64 << 10;
+
+/// How much of the end of the file is read to list holes: thousands of lines.
+const RECORD_SIZE_MAX: u64 = 1 << 20;
 
 /// A hole as it is written.
 #[derive(Debug, Serialize, Deserialize)]
@@ -43,7 +49,7 @@ impl Line {
             from: hole.from.map(|from| from.to_string()),
             to: hole.to.to_string(),
             timeline: hole.timeline.number(),
-            cause: cause_name(hole.cause).to_owned(),
+            cause: hole.cause.name().to_owned(),
             noticed: hole.noticed.to_string(),
         }
     }
@@ -56,13 +62,23 @@ impl Line {
     fn ends_like(&self, other: &Line) -> bool {
         self.to == other.to && self.timeline == other.timeline
     }
-}
 
-const fn cause_name(cause: HoleCause) -> &'static str {
-    match cause {
-        HoleCause::EmptyDirectory => "empty_directory",
-        HoleCause::SlotWithoutPosition => "slot_without_position",
-        HoleCause::RemovedByServer => "removed_by_server",
+    /// Reads what was written; nothing if that was not all by us.
+    fn into_hole(self, directory: &Path) -> Option<Hole> {
+        let causes =
+            [HoleCause::EmptyDirectory, HoleCause::SlotWithoutPosition, HoleCause::RemovedByServer];
+        let from = match self.from {
+            Some(from) => Some(from.parse().ok()?),
+            None => None,
+        };
+        Some(Hole {
+            from,
+            to: self.to.parse().ok()?,
+            timeline: TimelineId::try_from(self.timeline).ok()?,
+            cause: causes.into_iter().find(|cause| cause.name() == self.cause)?,
+            noticed: self.noticed.parse().ok()?,
+            directory: directory.to_owned(),
+        })
     }
 }
 
@@ -74,7 +90,7 @@ const fn cause_name(cause: HoleCause) -> &'static str {
 /// # Errors
 /// If the file cannot be read or written.
 pub(super) fn record(
-    files: SideFiles<'_>,
+    files: &SideFiles,
     hole: &Hole,
     policy: HolePolicy,
 ) -> Result<(), StorageError> {
@@ -103,13 +119,33 @@ pub(super) fn record(
     }
 }
 
+/// Returns the holes that are recorded beside the WAL, in the order in which they were first noticed: each once, as it
+/// was last written. Of a record that is longer than any that holes make, only the end is read.
+///
+/// # Errors
+/// If there is a record that cannot be read.
+pub fn holes(directory: &Path) -> Result<Vec<Hole>, StorageError> {
+    let Some(tail) = LineFile::tail_of(&directory.join(FILE_NAME), RECORD_SIZE_MAX)? else {
+        return Ok(Vec::new());
+    };
+    let mut holes: Vec<Hole> = Vec::new();
+    let lines = tail.lines().filter_map(|text| serde_json::from_str::<Line>(text).ok());
+    for hole in lines.filter_map(|line| line.into_hole(directory)) {
+        let is_same = |known: &&mut Hole| (known.from, known.cause) == (hole.from, hole.cause);
+        match holes.iter_mut().find(is_same) {
+            Some(known) => *known = hole,
+            None => holes.push(hole),
+        }
+    }
+    Ok(holes)
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::Path;
 
     use super::*;
-    use crate::pg::{Lsn, TimelineId, Timestamp};
+    use crate::pg::{Lsn, Timestamp};
 
     fn hole(from: Option<u64>, to: u64, cause: HoleCause) -> Hole {
         Hole {
@@ -123,8 +159,9 @@ mod tests {
     }
 
     fn record_in(directory: &Path, hole: &Hole, policy: HolePolicy) {
+        let directory = directory.to_owned();
         let files = SideFiles { directory, mode: 0o600, sync: SyncPolicy::Segments };
-        record(files, hole, policy).unwrap();
+        record(&files, hole, policy).unwrap();
     }
 
     /// Returns the ends of the recorded holes.
@@ -219,6 +256,26 @@ mod tests {
             }
             assert_eq!(recorded(scratch.path()), ends, "{what}");
         }
+    }
+
+    #[test]
+    fn holes_are_listed_once_as_they_were_last_written() {
+        let scratch = tempfile::tempdir().unwrap();
+        assert_eq!(holes(scratch.path()).unwrap(), []);
+        let in_scratch = |hole: Hole| Hole { directory: scratch.path().to_owned(), ..hole };
+        let first = in_scratch(hole(Some(1), 2, HoleCause::RemovedByServer));
+        let longer = in_scratch(hole(Some(1), 5, HoleCause::RemovedByServer));
+        let empty = in_scratch(hole(None, 2, HoleCause::EmptyDirectory));
+        for hole in [&first, &empty, &longer] {
+            record_in(scratch.path(), hole, HolePolicy::Skip);
+        }
+        assert_eq!(holes(scratch.path()).unwrap(), [longer.clone(), empty.clone()]);
+        let path = scratch.path().join(FILE_NAME);
+        let whole = fs::read_to_string(&path).unwrap();
+        let strange =
+            whole.replace("removed_by_server", "?").replace("\"timeline\":1", "\"timeline\":0");
+        fs::write(&path, format!("{strange}{{\"from\":\n{whole}\0\0torn")).unwrap();
+        assert_eq!(holes(scratch.path()).unwrap(), [longer, empty]);
     }
 
     #[test]

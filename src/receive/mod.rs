@@ -24,10 +24,12 @@ mod start_point;
 mod stream;
 mod time_index;
 
-pub use config::{HolePolicy, OnDisconnect, ReceiveConfig, TimeIndex};
-pub use error::ReceiveError;
+pub use config::{HolePolicy, OnDeadDisk, OnDisconnect, ReceiveConfig, TimeIndex};
+pub use error::{ReceiveError, WalLoss};
 pub use history::HistoryError;
+pub use holes::holes;
+pub use pauses::Pauses;
 pub use report::{Event, Hole, HoleCause, Observer, ReceiveStatus};
-pub use run::{ReceiveJob, run};
+pub use run::{Memory, ReceiveJob, attempt, run};
 pub use slots::{IfSlotExists, create_slot, drop_slot};
 pub use time_index::{CommitTime, ParseCommitTimeError, last_commit_not_after};

@@ -11,6 +11,8 @@ pub(super) struct StreamPlan {
     pub(super) timeline: TimelineId,
     /// The cluster's segment size.
     pub(super) segment_size: WalSegmentSize,
+    /// The end of the server's WAL when the session began.
+    pub(super) server_end: Lsn,
 }
 
 /// What ended a stream that did not fail.
@@ -59,6 +61,7 @@ mod tests {
             start: Lsn::INVALID,
             timeline: TimelineId::FIRST,
             segment_size: WalSegmentSize::SMALLEST,
+            server_end: Lsn::INVALID,
         };
         // The end position; where a message begins and ends; where receiving ends.
         let table = [

@@ -28,6 +28,11 @@ pub enum Event {
     },
     /// WAL is missing, and this is where receiving starts or goes on.
     Hole(Hole),
+    /// The server sends what it was asked for.
+    Started {
+        /// The timeline.
+        timeline: TimelineId,
+    },
     /// A segment is complete and has its final name.
     FinishedSegment {
         /// Where it ends.
@@ -108,6 +113,17 @@ pub enum HoleCause {
     RemovedByServer,
 }
 
+impl HoleCause {
+    /// Returns the name that it has in the record beside the WAL.
+    pub fn name(self) -> &'static str {
+        match self {
+            HoleCause::EmptyDirectory => "empty_directory",
+            HoleCause::SlotWithoutPosition => "slot_without_position",
+            HoleCause::RemovedByServer => "removed_by_server",
+        }
+    }
+}
+
 /// How far receiving is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReceiveStatus {
@@ -115,6 +131,8 @@ pub struct ReceiveStatus {
     pub timeline: TimelineId,
     /// Everything before this was received.
     pub received: Lsn,
+    /// Everything before this was handed to the system; invalid as long as nothing is known of that.
+    pub written: Lsn,
     /// Everything before this is on stable storage; invalid as long as nothing is known of that.
     pub flushed: Lsn,
     /// The end of the server's WAL, as far as it said.

@@ -28,7 +28,7 @@ pub struct ReceiveJob<'a> {
 
 /// What is known from one connection to the next.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Memory {
+pub struct Memory {
     /// The cluster that is received from, as its first server printed it.
     pub(super) system_identifier: Option<String>,
     /// The timeline of the last stream, and up to where it was received.
@@ -47,6 +47,23 @@ pub(super) struct Memory {
     pub(super) unchecked_is_told: bool,
 }
 
+impl Memory {
+    /// Begins with a cluster that was received from before, if it is known; no other one is received from then.
+    pub fn of_cluster(system_identifier: Option<String>) -> Self {
+        Memory { system_identifier, ..Memory::default() }
+    }
+
+    /// Returns the cluster that is received from, as its first server printed it.
+    pub fn system_identifier(&self) -> Option<&str> {
+        self.system_identifier.as_deref()
+    }
+
+    /// Says whether anything was written since this was asked last, so that the next attempt need not wait for long.
+    pub fn take_success(&mut self) -> bool {
+        std::mem::take(&mut self.has_streamed)
+    }
+}
+
 /// Receives WAL, at first over a connection that is ready for commands, until the end position is reached or the user
 /// wants no more.
 ///
@@ -63,14 +80,14 @@ pub async fn run(job: ReceiveJob<'_>, connection: Connection) -> Result<(), Rece
         if error.is_final() || memory.is_over {
             return Err(error);
         }
-        if std::mem::take(&mut memory.has_streamed) {
+        if memory.take_success() {
             pauses.reset();
         }
         job.observer.report(Event::Failed(error));
         if job.config.on_disconnect == OnDisconnect::Stop {
             return Err(ReceiveError::Disconnected);
         }
-        let pause = pauses.next();
+        let pause = pauses.next_pause();
         job.observer.report(Event::Disconnected { pause });
         tokio::select! {
             () = sleep(pause) => {}
@@ -79,8 +96,13 @@ pub async fn run(job: ReceiveJob<'_>, connection: Connection) -> Result<(), Rece
     }
 }
 
-/// Receives over one connection, which is made if there is none.
-async fn attempt(
+/// Receives over one connection, which is made if there is none, until the end position is reached, the user wants no
+/// more, or that fails.
+///
+/// # Errors
+/// What went wrong. If it is not final, see [`ReceiveError::is_final`], another attempt may do better, after a pause;
+/// the memory must be the same.
+pub async fn attempt(
     job: ReceiveJob<'_>,
     memory: &mut Memory,
     connection: Option<Connection>,

@@ -1,8 +1,10 @@
 //! One connection: where to start, and one timeline's stream after the other.
 
 use std::ops::ControlFlow;
+use std::panic::resume_unwind;
 
 use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
 
 use super::error::WalLoss;
 use super::finish::{Finishing, report_end};
@@ -80,10 +82,10 @@ impl<'a> Session<'a> {
             () = interrupt.cancelled() => return Ok(()),
         };
         let StartPoint { at, timeline } = found;
-        let segment_size = self.cluster.segment_size;
+        let Cluster { segment_size, position: server_end, .. } = self.cluster;
         let start = SegmentNumber::containing(at, segment_size).start(segment_size);
         self.job.observer.report(Event::Starting { at: start, timeline });
-        let mut plan = StreamPlan { start, timeline, segment_size };
+        let mut plan = StreamPlan { start, timeline, segment_size, server_end };
         loop {
             tokio::select! {
                 fetched = self.fetch_history(plan.timeline) => fetched?,
@@ -98,7 +100,7 @@ impl<'a> Session<'a> {
             self = session;
             let StreamEnd::Timeline { next, start } = end else { return Ok(()) };
             let start = SegmentNumber::containing(start, segment_size).start(segment_size);
-            plan = StreamPlan { start, timeline: next, segment_size };
+            plan = StreamPlan { start, timeline: next, ..plan };
         }
     }
 
@@ -107,14 +109,20 @@ impl<'a> Session<'a> {
         let Cluster { segment_size, position, timeline, .. } = self.cluster;
         let at_server = StartPoint { at: position, timeline };
         if let Some(from) = self.memory.skip_from.take() {
-            self.record_hole(Some(from), at_server, HoleCause::RemovedByServer)?;
+            self.record_hole(Some(from), at_server, HoleCause::RemovedByServer).await?;
             return Ok(at_server);
         }
-        let (directory, observer) = (&self.job.config.directory, self.job.observer);
-        let mut report = |event| observer.report(event);
-        let found = start_point::find(directory, segment_size, &mut report);
+        let directory = self.job.config.directory.clone();
+        let (found, events) = on_disk(move || {
+            let mut events = Vec::new();
+            let found =
+                start_point::find(&directory, segment_size, &mut |event| events.push(event));
+            (found, events)
+        })
+        .await;
+        events.into_iter().for_each(|event| self.job.observer.report(event));
         if let Some(Found { point, name }) = found.map_err(ReceiveError::Directory)? {
-            self.refuse_other_cluster(name)?;
+            self.refuse_other_cluster(name).await?;
             return Ok(point);
         }
         let cause = match self.job.config.slot.as_deref() {
@@ -126,12 +134,12 @@ impl<'a> Session<'a> {
             }
             Some(_) | None => HoleCause::EmptyDirectory,
         };
-        self.record_hole(None, at_server, cause)?;
+        self.record_hole(None, at_server, cause).await?;
         Ok(at_server)
     }
 
     /// Refuses to go on behind a segment of another cluster.
-    fn refuse_other_cluster(&self, name: WalFileName) -> Result<(), ReceiveError> {
+    async fn refuse_other_cluster(&self, name: WalFileName) -> Result<(), ReceiveError> {
         let Cluster { segment_size, .. } = self.cluster;
         let Some(format) = self.format else { return Ok(()) };
         let mut reader = WalReader::new(WalOrigin {
@@ -142,16 +150,20 @@ impl<'a> Session<'a> {
             system_identifier: self.cluster.system_identifier.parse().ok(),
         });
         let path = self.job.config.directory.join(name.file_name(segment_size));
-        let mut damage = None;
-        // The first page says it; what else may be wrong there is not looked for.
-        let read = read_stored(&path, name.compression, &mut |bytes| {
-            damage = reader.handle(bytes.get(..8192).unwrap_or(bytes), &mut |_| {}).err();
-            ControlFlow::Break(())
+        let file = path.clone();
+        let damage = on_disk(move || {
+            let mut damage = None;
+            // The first page says it; what else may be wrong there is not looked for.
+            let read = read_stored(&path, name.compression, &mut |bytes| {
+                damage = reader.handle(bytes.get(..8192).unwrap_or(bytes), &mut |_| {}).err();
+                ControlFlow::Break(())
+            });
+            read.map(|_| damage)
         });
-        read.map_err(ReceiveError::Directory)?;
+        let damage = damage.await.map_err(ReceiveError::Directory)?;
         match damage.map(|damage| damage.kind) {
             Some(DamageKind::SystemIdentifier { found, expected }) => {
-                Err(ReceiveError::OtherCluster { file: path, found, expected })
+                Err(ReceiveError::OtherCluster { file, found, expected })
             }
             _ => Ok(()),
         }
@@ -179,7 +191,7 @@ impl<'a> Session<'a> {
     }
 
     /// Tells of a hole and records it, before anything is received behind it.
-    fn record_hole(
+    async fn record_hole(
         &self,
         from: Option<Lsn>,
         to: StartPoint,
@@ -196,14 +208,19 @@ impl<'a> Session<'a> {
         };
         // Without anything before it, receiving goes on whatever the policy is.
         let policy = if from.is_some() { self.job.config.on_hole } else { HolePolicy::Skip };
-        holes::record(self.side_files(), &hole, policy)?;
+        let (files, recorded) = (self.side_files(), hole.clone());
+        on_disk(move || holes::record(&files, &recorded, policy)).await?;
         self.job.observer.report(Event::Hole(hole));
         Ok(())
     }
 
     /// Looks whether an error says that the WAL from a position on is gone. Then that is a hole, and with
     /// [`HolePolicy::Skip`] the next attempt begins behind it.
-    fn note_if_wal_is_gone(&mut self, from: Lsn, error: &ReceiveError) -> Result<(), ReceiveError> {
+    async fn note_if_wal_is_gone(
+        &mut self,
+        from: Lsn,
+        error: &ReceiveError,
+    ) -> Result<(), ReceiveError> {
         let Some(loss) = error.wal_loss() else { return Ok(()) };
         match (self.job.config.on_hole, loss) {
             (HolePolicy::Skip, WalLoss::Removed) => self.memory.skip_from = Some(from),
@@ -212,16 +229,16 @@ impl<'a> Session<'a> {
                 if self.memory.told_gone_from.replace(from) != Some(from) {
                     let Cluster { position, timeline, .. } = self.cluster;
                     let at_server = StartPoint { at: position, timeline };
-                    self.record_hole(Some(from), at_server, HoleCause::RemovedByServer)?;
+                    self.record_hole(Some(from), at_server, HoleCause::RemovedByServer).await?;
                 }
             }
         }
         Ok(())
     }
 
-    fn side_files(&self) -> SideFiles<'a> {
+    fn side_files(&self) -> SideFiles {
         SideFiles {
-            directory: &self.job.config.directory,
+            directory: self.job.config.directory.clone(),
             mode: self.cluster.modes.file,
             sync: self.job.config.sync,
         }
@@ -235,21 +252,23 @@ impl<'a> Session<'a> {
         }
         let text = command::timeline_history(timeline);
         let rows = match self.connection.query("TIMELINE_HISTORY", &text).await {
-            Err(error)
-                if error.source.server_message().is_some()
-                    && !history::is_missing(&self.job.config.directory, timeline)? =>
-            {
-                return Ok(());
+            Err(error) if error.source.server_message().is_some() => {
+                let directory = self.job.config.directory.clone();
+                return match on_disk(move || history::is_missing(&directory, timeline)).await? {
+                    true => Err(error.named("TIMELINE_HISTORY").into()),
+                    false => Ok(()),
+                };
             }
             outcome => outcome.map_err(|error| error.named("TIMELINE_HISTORY"))?,
         };
         let row = rows.first();
-        let file = row.and_then(|row| Some((row.text(0)?, row.bytes(1)?)));
+        let file = row.and_then(|row| Some((row.text(0)?.to_owned(), row.bytes(1)?.to_owned())));
         let (name, contents) = file.ok_or_else(|| {
             let error = ProtocolError::answer("TIMELINE_HISTORY", "the file is missing");
             ReceiveError::Connection(error.into())
         })?;
-        Ok(history::store(self.side_files(), FetchedHistory { timeline, name, contents })?)
+        let (files, fetched) = (self.side_files(), FetchedHistory { timeline, name, contents });
+        Ok(on_disk(move || history::store(&files, &fetched)).await?)
     }
 
     /// Tells that another timeline is streamed than before, if that is so.
@@ -295,7 +314,7 @@ impl<'a> Session<'a> {
             }
             Err(error) => {
                 let finished = follower.abandon();
-                self.note_if_wal_is_gone(received, &error)?;
+                self.note_if_wal_is_gone(received, &error).await?;
                 let Session { job, connection, .. } = self;
                 // The server is not to wait for the disk.
                 drop(connection);
@@ -317,6 +336,7 @@ impl<'a> Session<'a> {
             start: plan.start,
             format: self.format,
             system_identifier: self.cluster.system_identifier.parse().ok(),
+            sync_times: config.sync_times.clone(),
         }
     }
 
@@ -325,7 +345,7 @@ impl<'a> Session<'a> {
         if self.job.config.time_index == TimeIndex::None {
             return Box::new(|_| {});
         }
-        let mut index = TimeIndexWriter::new(self.side_files());
+        let mut index = TimeIndexWriter::new(&self.side_files());
         Box::new(move |record: &WalRecord| {
             let RecordKind::Commit(committed) = record.kind else { return };
             let commit = CommitTime { timeline: plan.timeline, end: record.end, committed };
@@ -334,6 +354,15 @@ impl<'a> Session<'a> {
                 let _ = failures.try_send(error.to_string());
             }
         })
+    }
+}
+
+/// Does what may wait for the disk on a thread of its own: a dead disk must not keep the runtime, nor whoever wants
+/// no more. Then the thread is left to itself; it only reads, or writes what a later attempt would write too.
+async fn on_disk<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match spawn_blocking(work).await {
+        Ok(outcome) => outcome,
+        Err(error) => resume_unwind(error.into_panic()),
     }
 }
 

@@ -165,7 +165,10 @@ impl<'a, 'c> Follower<'a, 'c> {
                     return Ok(Some(StreamEnd::Timeline { next, start }));
                 }
                 Some(WalEvent::ServerShutDown) => return Err(ReceiveError::ServerShutDown),
-                Some(WalEvent::Started | WalEvent::Stopped) | None => {}
+                Some(WalEvent::Started) => {
+                    self.job.observer.report(Event::Started { timeline: self.plan.timeline });
+                }
+                Some(WalEvent::Stopped) | None => {}
             }
         }
         Ok(None)
@@ -231,8 +234,9 @@ impl<'a, 'c> Follower<'a, 'c> {
         ReceiveStatus {
             timeline: self.plan.timeline,
             received,
+            written: progress.written,
             flushed: progress.flushed,
-            server_end: server.map_or(received, |server| server.end.max(received)),
+            server_end: server.map_or(self.plan.server_end, |server| server.end).max(received),
             lag,
         }
     }

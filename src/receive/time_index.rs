@@ -82,7 +82,7 @@ pub(super) struct TimeIndexWriter {
 
 impl TimeIndexWriter {
     /// Begins where the last run ended. Touches nothing.
-    pub(super) fn new(files: SideFiles<'_>) -> Self {
+    pub(super) fn new(files: &SideFiles) -> Self {
         let path = files.directory.join(FILE_NAME);
         TimeIndexWriter { path, mode: files.mode, last: None, is_failing: false }
     }
@@ -122,7 +122,8 @@ mod tests {
     }
 
     fn writer(directory: &Path) -> TimeIndexWriter {
-        TimeIndexWriter::new(SideFiles { directory, mode: 0o600, sync: SyncPolicy::Never })
+        let directory = directory.to_owned();
+        TimeIndexWriter::new(&SideFiles { directory, mode: 0o600, sync: SyncPolicy::Never })
     }
 
     fn written(directory: &Path) -> Vec<CommitTime> {

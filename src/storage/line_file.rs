@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::durable;
 use super::error::IoContext as _;
@@ -32,6 +32,18 @@ impl LineFile {
         }
         let file = OpenOptions::new().read(true).append(true).open(&path);
         Ok(LineFile { file: file.context("open file", &path)?, path })
+    }
+
+    /// Returns the end of a file that need not exist, at most so many bytes of it.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn tail_of(path: &Path, size_max: u64) -> Result<Option<String>, StorageError> {
+        match File::open(path) {
+            Ok(file) => LineFile { file, path: path.to_owned() }.tail(size_max).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StorageError::new("open file", path, error)),
+        }
     }
 
     /// Returns the end of the file, at most so many bytes of it. What is not UTF-8 there is replaced.

@@ -9,6 +9,7 @@ mod files;
 mod receiver;
 mod session;
 mod sync_policy;
+mod sync_times;
 mod writer;
 
 pub use error::WalError;
@@ -16,6 +17,7 @@ pub use files::WalTarget;
 pub use receiver::{WalNotice, WalObserver, WalReceiver, WalReceiverConfig, wall_clock};
 pub use session::{Slot, SlotUse};
 pub use sync_policy::SyncPolicy;
+pub use sync_times::SyncTimes;
 pub use writer::{
     Heartbeat, RecordSink, Suspended, WalInbox, WalInput, WalProgress, WalWriteError, WalWriter,
     WalWriterConfig,

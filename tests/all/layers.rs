@@ -4,8 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules and their layers, as in the map.
-const LAYERS: [(&str, u32); 16] = [
-    ("cli", 5),
+const LAYERS: [(&str, u32); 17] = [
+    ("cli", 6),
+    ("service", 5),
     ("backup", 4),
     ("receive", 4),
     ("verify", 4),

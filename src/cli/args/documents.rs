@@ -56,7 +56,7 @@ const MESSAGE_ENVIRONMENT: [(&str, &str); 2] = [
 ];
 
 /// The commands of `pgsiphon` with all that they take.
-const COMMANDS_IN_FULL: [(&str, &str); 6] = [
+const COMMANDS_IN_FULL: [(&str, &str); 9] = [
     (
         "basebackup [OPTION]...",
         "Takes a base backup of a running server, see pgsiphon-basebackup(1).",
@@ -70,6 +70,15 @@ const COMMANDS_IN_FULL: [(&str, &str); 6] = [
         "Verifies a stored backup against its manifest, see pgsiphon-verifybackup(1).",
     ),
     (
+        "serve --config FILE",
+        "Receives the write-ahead log of many servers, as a service, see pgsiphon-serve(1).",
+    ),
+    (
+        "check --config FILE [OPTION]...",
+        "Checks the configuration of the service, and its servers, see pgsiphon-check(1).",
+    ),
+    ("status [OPTION]...", "Shows what the service does, see pgsiphon-status(1)."),
+    (
         "bench [OPTION]... -D DIRECTORY [PART]...",
         "Compares this program with PostgreSQL's, side by side, see pgsiphon-bench(1).",
     ),
@@ -81,7 +90,8 @@ const COMMANDS_IN_FULL: [(&str, &str); 6] = [
     (
         "man [PAGE]",
         "Prints a manual page: pgsiphon (default), pgsiphon-basebackup, pgsiphon-receivewal, \
-         pgsiphon-verifybackup, pgsiphon-bench, pg_basebackup, pg_receivewal or pg_verifybackup.",
+         pgsiphon-verifybackup, pgsiphon-serve, pgsiphon-check, pgsiphon-status, pgsiphon-bench, \
+         pg_basebackup, pg_receivewal or pg_verifybackup.",
     ),
 ];
 
@@ -156,6 +166,9 @@ impl Subject {
             Subject::Command(Job::Tool(Tool::Basebackup)) => "pgsiphon-basebackup",
             Subject::Command(Job::Tool(Tool::Receivewal)) => "pgsiphon-receivewal",
             Subject::Command(Job::Tool(Tool::Verifybackup)) => "pgsiphon-verifybackup",
+            Subject::Command(Job::Serve) => "pgsiphon-serve",
+            Subject::Command(Job::Check) => "pgsiphon-check",
+            Subject::Command(Job::Status) => "pgsiphon-status",
             Subject::Command(Job::Bench) => "pgsiphon-bench",
             Subject::DropIn(tool) => tool.original(),
         }
@@ -206,8 +219,14 @@ impl Subject {
         match self {
             Subject::Command(Job::Tool(Tool::Verifybackup))
             | Subject::DropIn(Tool::Verifybackup) => MESSAGE_ENVIRONMENT.to_vec(),
+            Subject::Command(Job::Status) => MESSAGE_ENVIRONMENT.to_vec(),
             Subject::Own
-            | Subject::Command(Job::Bench | Job::Tool(Tool::Basebackup | Tool::Receivewal))
+            | Subject::Command(
+                Job::Bench
+                | Job::Serve
+                | Job::Check
+                | Job::Tool(Tool::Basebackup | Tool::Receivewal),
+            )
             | Subject::DropIn(Tool::Basebackup | Tool::Receivewal) => {
                 [&CONNECTION_ENVIRONMENT[..], &MESSAGE_ENVIRONMENT].concat()
             }
@@ -230,6 +249,14 @@ impl Subject {
             Subject::Command(Job::Tool(Tool::Verifybackup))
             | Subject::DropIn(Tool::Verifybackup) => {
                 "All that was looked at is as the manifest says, and sound."
+            }
+            Subject::Command(Job::Serve) => {
+                "SIGINT or SIGTERM ended the service, and all that was received is on stable storage, \
+                 unless the configuration waived that."
+            }
+            Subject::Command(Job::Check) => "No error was found; there may be warnings.",
+            Subject::Command(Job::Status) => {
+                "Every server is received from, and no WAL is missing."
             }
             Subject::Command(Job::Bench) => {
                 "Everything was measured, and everything that was created for it is removed."

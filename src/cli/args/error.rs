@@ -127,6 +127,8 @@ pub enum Conflict {
     NoTargetDirectory,
     #[error("no backup directory specified")]
     NoBackupDirectory,
+    #[error("no configuration file specified")]
+    NoConfigFile,
     #[error("no directory specified to work in")]
     NoWorkDirectory,
     #[error("part \"{0}\" cannot be measured on a given server")]

@@ -13,8 +13,9 @@ use std::ffi::{OsStr, OsString};
 pub use error::{Conflict, OptionsError, UsageError};
 pub use getopt::SyntaxError;
 pub use meant::{
-    BasebackupRequest, BenchRequest, Confirmation, ConnectionArgs, PasswordPrompt,
-    ReceivewalAction, ReceivewalRequest, ReportForm, ShowProgress, Verbosity, VerifybackupRequest,
+    BasebackupRequest, BenchRequest, CheckRequest, Confirmation, ConnectionArgs, PasswordPrompt,
+    ReceivewalAction, ReceivewalRequest, ReportForm, ServeRequest, ShowProgress, StatusRequest,
+    StatusSource, Verbosity, VerifybackupRequest,
 };
 pub use values::{ConnectionString, ValueError};
 
@@ -22,10 +23,13 @@ use super::program::{Job, Program, Role, Tool};
 use typed::Typed;
 
 /// The commands of `pgsiphon`.
-const COMMANDS: [(&str, &str); 6] = [
+const COMMANDS: [(&str, &str); 9] = [
     ("basebackup", "Take a base backup of a running server"),
     ("receivewal", "Receive the write-ahead log of a running server"),
     ("verifybackup", "Verify a stored backup against its manifest"),
+    ("serve", "Receive the write-ahead log of many servers, as a service"),
+    ("check", "Check the configuration of the service, and its servers"),
+    ("status", "Show what the service does"),
     ("bench", "Compare this program with PostgreSQL's, side by side"),
     ("completions", "Print what makes a shell complete the options"),
     ("man", "Print a manual page"),
@@ -42,6 +46,12 @@ pub enum Outcome {
     Receivewal(Box<ReceivewalRequest>),
     /// To verify a stored backup.
     Verifybackup(Box<VerifybackupRequest>),
+    /// To receive WAL as a service.
+    Serve(Box<ServeRequest>),
+    /// To check the service's configuration.
+    Check(Box<CheckRequest>),
+    /// To show what the service does.
+    Status(Box<StatusRequest>),
     /// To compare this program with the originals.
     Bench(Box<BenchRequest>),
 }
@@ -83,6 +93,9 @@ fn run_job(job: Job, program: &Program, options: &[OsString]) -> Result<Outcome,
         Job::Tool(Tool::Basebackup) => basebackup(program, options),
         Job::Tool(Tool::Receivewal) => receivewal(program, options),
         Job::Tool(Tool::Verifybackup) => verifybackup(program, options),
+        Job::Serve => serve(program, options),
+        Job::Check => check(program, options),
+        Job::Status => status(program, options),
         Job::Bench => bench(program, options),
     };
     outcome.map_err(|error| UsageError::Options(job, error))
@@ -101,6 +114,21 @@ fn receivewal(program: &Program, options: &[OsString]) -> Result<Outcome, Option
 fn verifybackup(program: &Program, options: &[OsString]) -> Result<Outcome, OptionsError> {
     let request = VerifybackupRequest::from_typed(Typed::parse(program, options)?)?;
     Ok(Outcome::Verifybackup(Box::new(request)))
+}
+
+fn serve(program: &Program, options: &[OsString]) -> Result<Outcome, OptionsError> {
+    let request = ServeRequest::from_typed(Typed::parse(program, options)?)?;
+    Ok(Outcome::Serve(Box::new(request)))
+}
+
+fn check(program: &Program, options: &[OsString]) -> Result<Outcome, OptionsError> {
+    let request = CheckRequest::from_typed(Typed::parse(program, options)?)?;
+    Ok(Outcome::Check(Box::new(request)))
+}
+
+fn status(program: &Program, options: &[OsString]) -> Result<Outcome, OptionsError> {
+    let request = StatusRequest::from_typed(Typed::parse(program, options)?)?;
+    Ok(Outcome::Status(Box::new(request)))
 }
 
 fn bench(program: &Program, options: &[OsString]) -> Result<Outcome, OptionsError> {

@@ -2,6 +2,7 @@
 //! `pqConnectOptions2` of libpq's `fe-connect.c`.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -52,6 +53,20 @@ impl Host {
                 path.push(format!("/.s.PGSQL.{}", self.port));
                 Some(path.into())
             }
+        }
+    }
+}
+
+impl fmt::Display for Host {
+    /// Prints `name:port`, or `directory:port`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            HostKind::UnixDirectory(directory) => {
+                write!(f, "{}:{}", directory.display(), self.port)
+            }
+            // The colons of an address would run into that of the port.
+            HostKind::Tcp { name, .. } if name.contains(':') => write!(f, "[{name}]:{}", self.port),
+            HostKind::Tcp { name, .. } => write!(f, "{name}:{}", self.port),
         }
     }
 }
@@ -144,6 +159,19 @@ mod tests {
 
     fn unix(directory: &str, port: u16) -> Host {
         Host { kind: HostKind::UnixDirectory(directory.into()), port, reached: None }
+    }
+
+    #[test]
+    fn hosts_print_how_they_are_reached() {
+        let table = [
+            (tcp("a", None, 5432), "a:5432"),
+            (tcp("a", Some("::1"), 6), "a:6"),
+            (tcp("::1", Some("::1"), 5432), "[::1]:5432"),
+            (unix("/tmp", 6), "/tmp:6"),
+        ];
+        for (host, expected) in table {
+            assert_eq!(host.to_string(), expected);
+        }
     }
 
     #[test]

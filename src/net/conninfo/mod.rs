@@ -32,7 +32,7 @@ pub use environment::{Environment, LocalUserError};
 pub use error::ConninfoError;
 pub use hosts::{Host, HostKind};
 pub use keyword::Keyword;
-pub use options::{ConnectOptions, Keepalives};
+pub use options::{ConnectOptions, Keepalives, SessionKind};
 pub use parameters::Parameters;
 pub use password::Password;
 pub use security::{

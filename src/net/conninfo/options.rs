@@ -13,13 +13,28 @@ use super::{
 /// poolers and password files may not.
 const REPLICATION_DATABASE: &str = "replication";
 
+/// The database of an ordinary session that names none: every cluster is made with it.
+const ORDINARY_DATABASE: &str = "postgres";
+
 /// Variables that set session defaults on the server without being connection parameters.
 const SETTINGS: [(&str, &str); 3] =
     [("PGDATESTYLE", "datestyle"), ("PGTZ", "timezone"), ("PGGEQO", "geqo")];
 
-/// How to connect for physical replication.
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SessionKind {
+    /// Physical replication: the commands of a walsender, and no SQL.
+    #[default]
+    Replication,
+    /// SQL in a database.
+    Database,
+}
+
+/// How to connect: for physical replication, until [`Self::into_database`] says otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectOptions {
+    /// What the connection is for.
+    pub session: SessionKind,
     /// The servers to try in turn; never empty.
     pub hosts: Vec<Host>,
     /// The order in which they are tried.
@@ -89,6 +104,7 @@ impl ConnectOptions {
         let name = parameters.value(Keyword::ApplicationName).unwrap_or(program_name);
         // The first error is the one shown: in libpq's order.
         let options = ConnectOptions {
+            session: SessionKind::Replication,
             hosts: hosts::resolve(&parameters, environment.socket_directory())?,
             auth: auth::resolve(&parameters)?,
             tls: tls::resolve(&parameters, environment.home_directory())?,
@@ -116,13 +132,32 @@ impl ConnectOptions {
         Ok(options)
     }
 
+    /// Makes it an ordinary session, in the database that was given by whatever way, or else in "postgres".
+    #[must_use]
+    pub fn into_database(mut self) -> Self {
+        self.session = SessionKind::Database;
+        let given = self.given.non_empty(Keyword::Dbname);
+        self.database = given.unwrap_or(ORDINARY_DATABASE).to_owned();
+        self
+    }
+
+    /// Wants the primary of several hosts, unless it was said what a session must be like.
+    #[must_use]
+    pub fn preferring_primary(mut self) -> Self {
+        let is_said = self.given.non_empty(Keyword::TargetSessionAttrs).is_some();
+        if self.hosts.len() > 1 && !is_said {
+            self.target_session_attrs = TargetSessionAttrs::Primary;
+        }
+        self
+    }
+
     /// Returns the parameters of the startup message, in libpq's order.
     pub fn startup_parameters(&self) -> Vec<(String, String)> {
-        let mut parameters = vec![
-            ("user", self.user.as_str()),
-            ("database", &self.database),
-            ("replication", "true"),
-        ];
+        let mut parameters = vec![("user", self.user.as_str()), ("database", &self.database)];
+        match self.session {
+            SessionKind::Replication => parameters.push(("replication", "true")),
+            SessionKind::Database => {}
+        }
         parameters.extend(self.options.as_deref().map(|options| ("options", options)));
         if !self.application_name.is_empty() {
             parameters.push(("application_name", &self.application_name));

@@ -52,6 +52,11 @@ impl Parameters {
         self.value(keyword).filter(|value| !value.is_empty())
     }
 
+    /// Says whether there is something in it that must not appear in messages.
+    pub fn has_secret(&self) -> bool {
+        self.iter().any(|(keyword, value)| keyword.is_secret() && !value.is_empty())
+    }
+
     /// Returns a number.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Sender, bounded};
@@ -14,7 +15,7 @@ use super::segment::{FinishedSegment, Segment};
 use super::{WalWriteError, WalWriterConfig};
 use crate::pg::{CompressionFormat, Digest, TimelineId, WalSegmentSize};
 use crate::storage::{StorageError, durable, read_stored};
-use crate::wal::SyncPolicy;
+use crate::wal::{SyncPolicy, SyncTimes};
 
 /// Complete segments that wait at most. One is enough to keep the writer going; more would only be more that a
 /// slow disk owes.
@@ -39,6 +40,7 @@ impl Closer {
             format: config.compression.map(|compression| compression.format()),
             segment_size: config.segment_size,
             timeline: config.timeline,
+            sync_times: config.sync_times.clone(),
         };
         let work = move || {
             for segment in segments {
@@ -83,12 +85,13 @@ impl Drop for Closer {
 }
 
 /// How segments are closed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Closing {
     sync: SyncPolicy,
     format: Option<CompressionFormat>,
     segment_size: WalSegmentSize,
     timeline: TimelineId,
+    sync_times: Option<Arc<SyncTimes>>,
 }
 
 impl Closing {
@@ -97,7 +100,7 @@ impl Closing {
         let FinishedSegment { file, final_path, obsolete } = segment.finish()?;
         let path = file.path().to_owned();
         if self.sync != SyncPolicy::Never {
-            file.sync_contents()?;
+            SyncTimes::measure(self.sync_times.as_deref(), || file.sync_contents())?;
         }
         file.close()?;
         if !self.may_replace(&final_path, &path)? {

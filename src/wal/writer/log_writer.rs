@@ -8,7 +8,7 @@ use super::segment::Segment;
 use super::{RecordSink, Suspended, WalInput, WalWriteError, WalWriterConfig};
 use crate::pg::{Lsn, Timestamp};
 use crate::storage::durable;
-use crate::wal::SyncPolicy;
+use crate::wal::{SyncPolicy, SyncTimes};
 use crate::walrecord::{RecordKind, WalDamage, WalOrigin, WalReader, WalRecord};
 
 /// How long bytes wait for a sync, or to be written, while the stream never pauses. Long enough to gather what a
@@ -177,7 +177,9 @@ impl LogWriter {
         let mut synced = None;
         if let Some(segment) = &mut self.segment {
             match (sync, self.config.sync) {
-                (true, SyncPolicy::AtOnce | SyncPolicy::Segments) => segment.sync()?,
+                (true, SyncPolicy::AtOnce | SyncPolicy::Segments) => {
+                    SyncTimes::measure(self.config.sync_times.as_deref(), || segment.sync())?
+                }
                 (true, SyncPolicy::Never) => segment.flush()?,
                 (false, _) => segment.write_out()?,
             }
@@ -197,7 +199,8 @@ impl LogWriter {
             let is_behind = segment.is_behind(false);
             let (file, name) = segment.suspend()?;
             if !is_behind && self.config.sync != SyncPolicy::Never {
-                file.sync_contents()?;
+                let times = self.config.sync_times.as_deref();
+                SyncTimes::measure(times, || file.sync_contents())?;
                 durable::sync_directory(&self.config.directory)?;
             }
             file.close()?;

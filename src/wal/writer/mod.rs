@@ -25,7 +25,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::SyncPolicy;
+use super::{SyncPolicy, SyncTimes};
 use crate::pg::{Compression, Lsn, TimelineId, WalSegmentSize};
 use crate::pipeline::{Ended, InPlace, InboxSender, Worker, inbox};
 use crate::storage::DirectIo;
@@ -68,6 +68,8 @@ pub struct WalWriterConfig {
     pub format: Option<WalFormat>,
     /// The cluster's identifier, which each segment repeats.
     pub system_identifier: Option<u64>,
+    /// Where it is counted how long syncs take, if somebody wants to know.
+    pub sync_times: Option<Arc<SyncTimes>>,
 }
 
 /// What the writer is given.

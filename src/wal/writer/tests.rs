@@ -37,6 +37,7 @@ fn config(directory: &Path, sync: SyncPolicy, compression: Option<Compression>) 
         start: Lsn::new(START),
         format: WalFormat::of_server(ServerVersion::major_release(18)),
         system_identifier: Some(SYSTEM_IDENTIFIER),
+        sync_times: None,
     }
 }
 

@@ -28,6 +28,8 @@ enum Tool {
     Receivewal,
     Verifybackup,
     Bench,
+    Serve,
+    Status,
 }
 
 impl Tool {
@@ -38,6 +40,8 @@ impl Tool {
             Tool::Receivewal => "receivewal",
             Tool::Verifybackup => "verifybackup",
             Tool::Bench => "bench",
+            Tool::Serve => "serve",
+            Tool::Status => "status",
         }
     }
 
@@ -47,7 +51,7 @@ impl Tool {
             Tool::Basebackup => "pg_basebackup",
             Tool::Receivewal => "pg_receivewal",
             Tool::Verifybackup => "pg_verifybackup",
-            Tool::Bench => "pgsiphon",
+            Tool::Bench | Tool::Serve | Tool::Status => "pgsiphon",
         }
     }
 }
@@ -112,6 +116,16 @@ impl Client {
         Client::own(Tool::Bench)
     }
 
+    /// Our program as a service: `pgsiphon serve`.
+    pub fn serve(config: &Path) -> Self {
+        Client::own(Tool::Serve).arg("--config").arg(config)
+    }
+
+    /// Our program looking at a service: `pgsiphon status`.
+    pub fn status() -> Self {
+        Client::own(Tool::Status)
+    }
+
     /// Our program under another program's control, given with the arguments in front of it.
     pub fn under(program: &str, arguments: &[&str]) -> Self {
         Client::own(Tool::Basebackup).controlled_by(program, arguments)
@@ -160,7 +174,9 @@ impl Client {
         let client = client.args(["-U", "postgres", "-w"]);
         match client.tool {
             Tool::Basebackup => client.args(["-c", "fast"]),
-            Tool::Receivewal | Tool::Verifybackup | Tool::Bench => client,
+            Tool::Receivewal | Tool::Verifybackup | Tool::Bench | Tool::Serve | Tool::Status => {
+                client
+            }
         }
     }
 

@@ -18,6 +18,7 @@ pub mod random;
 pub mod receive;
 pub mod scratch;
 pub mod server;
+pub mod service;
 pub mod session;
 pub mod stored;
 pub mod tamper;

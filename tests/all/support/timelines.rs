@@ -1,6 +1,7 @@
 //! Standbys, and servers that begin new timelines.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::Path;
 
 use pgsiphon::pg::Lsn;
@@ -31,6 +32,17 @@ pub fn wait_for_replay(standby: &Server, position: Lsn) {
 pub fn promote(standby: &Server) -> Lsn {
     assert_eq!(standby.sql("SELECT pg_promote()"), "t");
     wal_files::last_switch(standby)
+}
+
+/// Starts a former primary again as a standby of the new one.
+pub fn follow(former: &mut Server, primary: &Server) {
+    let settings = File::options().append(true).open(former.data().join("postgresql.auto.conf"));
+    let connection = format!("host={} user=postgres", primary.sockets().display());
+    writeln!(settings.unwrap(), "primary_conninfo = '{connection}'").unwrap();
+    let signal = former.data().join("standby.signal");
+    fs::write(&signal, "").unwrap();
+    give_to_server(&signal);
+    former.start_again();
 }
 
 /// Makes a server begin a new timeline all by itself, behind a shutdown in good order or a crash;

@@ -3,6 +3,7 @@
 mod basebackup;
 mod bench;
 mod receivewal;
+mod service;
 mod verifybackup;
 
 use std::ffi::OsString;
@@ -11,6 +12,7 @@ use std::time::Duration;
 pub use basebackup::{BasebackupRequest, ReportForm};
 pub use bench::{BenchRequest, Confirmation};
 pub use receivewal::{ReceivewalAction, ReceivewalRequest};
+pub use service::{CheckRequest, ServeRequest, StatusRequest, StatusSource};
 pub use verifybackup::VerifybackupRequest;
 
 use super::error::Conflict;

@@ -6,7 +6,9 @@ use super::{
 use crate::cli::args::error::Conflict;
 use crate::cli::args::typed::{OwnReceivewalOptions, ReceivewalOptions, Typed};
 use crate::pg::{Compression, Lsn};
-use crate::receive::{HolePolicy, IfSlotExists, OnDisconnect, ReceiveConfig, TimeIndex};
+use crate::receive::{
+    HolePolicy, IfSlotExists, OnDeadDisk, OnDisconnect, ReceiveConfig, TimeIndex,
+};
 use crate::storage::DirectIo;
 use crate::wal::SyncPolicy;
 
@@ -110,6 +112,8 @@ fn action(
             direct_io: own.and_then(|own| own.direct_io).unwrap_or(DirectIo::Auto),
             on_hole: own.and_then(|own| own.on_hole).unwrap_or(HolePolicy::Refuse),
             time_index: time_index(own),
+            on_dead_disk: OnDeadDisk::GiveUp,
+            sync_times: None,
         })),
     }
 }

@@ -6,6 +6,7 @@ mod printed;
 mod receivewal;
 mod refused;
 mod requested;
+mod service;
 mod verifybackup;
 
 use super::*;

@@ -89,12 +89,46 @@ fn the_benchmark_has_a_help_and_a_page_of_its_own() {
 }
 
 #[test]
+fn the_commands_of_the_service_have_a_help_and_a_page_of_their_own() {
+    let table: [(&str, &str, &[&str], bool); 3] = [
+        ("serve", " --config FILE", &["config"], true),
+        ("check", " --config FILE [OPTION]...", &["config", "json"], true),
+        ("status", " [OPTION]...", &["config", "address", "json", "watch"], false),
+    ];
+    for (command, usage, options, connects) in table {
+        let help = printed(&["pgsiphon", command, "--help"]);
+        assert!(help.contains(&format!("\n\nUsage: pgsiphon {command}{usage}\n")), "{help}");
+        let is_tidy = |line: &str| line.chars().count() <= 80 && line == line.trim_end();
+        assert!(help.lines().all(is_tidy), "{help}");
+        let page = printed(&["pgsiphon", "man", &format!("pgsiphon-{command}")]);
+        assert_eq!(page.contains("PGPASSFILE"), connects, "{page}");
+        assert!(groff_complaints(&page).is_none_or(|complaints| complaints.is_empty()));
+        for option in options {
+            assert!(help.contains(&format!("--{option}")), "{option}: {help}");
+            assert!(page.contains(&format!("\\-\\-{option}")), "{option}: {page}");
+        }
+    }
+}
+
+#[test]
 fn completions_offer_the_options_of_the_program_and_no_others() {
     let own_words = ["json", "direct-io", "on-hole", "no-time-index"];
     let table: [(&str, &[&str], &[&str]); 4] = [
         (
             "pgsiphon",
-            &["basebackup", "receivewal", "verifybackup", "bench", "man", "compress"],
+            &[
+                "basebackup",
+                "receivewal",
+                "verifybackup",
+                "serve",
+                "check",
+                "status",
+                "bench",
+                "man",
+                "compress",
+                "config",
+                "watch",
+            ],
             &[],
         ),
         ("pg_basebackup", &["compress", "sync-method", "help"], &["incremental", "endpos"]),

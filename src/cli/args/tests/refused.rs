@@ -286,6 +286,7 @@ fn the_native_name_has_commands_and_hints_at_itself() {
             &["man", "basebackup"],
             "pgsiphon: error: unrecognized manual page \"basebackup\", must be \"pgsiphon\", \
              \"pgsiphon-basebackup\", \"pgsiphon-receivewal\", \"pgsiphon-verifybackup\", \
+             \"pgsiphon-serve\", \"pgsiphon-check\", \"pgsiphon-status\", \
              \"pgsiphon-bench\", \"pg_basebackup\", \"pg_receivewal\", or \"pg_verifybackup\"\n"
                 .into(),
         ),

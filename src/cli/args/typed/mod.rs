@@ -8,6 +8,7 @@ mod basebackup;
 mod bench;
 mod connection;
 mod receivewal;
+mod service;
 mod value;
 mod verifybackup;
 
@@ -20,6 +21,7 @@ pub use basebackup::{BasebackupOptions, OwnBasebackupOptions};
 pub use bench::BenchOptions;
 pub use connection::ConnectionOptions;
 pub use receivewal::{OwnReceivewalOptions, ReceivewalOptions};
+pub use service::{CheckOptions, ServeOptions, StatusOptions};
 pub use verifybackup::{OwnVerifybackupOptions, VerifybackupOptions};
 
 use super::error::OptionsError;
@@ -132,6 +134,9 @@ pub(super) fn command(job: Job, program: &Program) -> Command {
         Job::Tool(Tool::Basebackup) => described::<BasebackupOptions>(program),
         Job::Tool(Tool::Receivewal) => described::<ReceivewalOptions>(program),
         Job::Tool(Tool::Verifybackup) => described::<VerifybackupOptions>(program),
+        Job::Serve => described::<ServeOptions>(program),
+        Job::Check => described::<CheckOptions>(program),
+        Job::Status => described::<StatusOptions>(program),
         Job::Bench => described::<BenchOptions>(program),
     }
 }

@@ -29,6 +29,7 @@ fn nothing_given_means_the_local_server_and_user() {
     let kind = HostKind::UnixDirectory("/run/default".into());
     let hosts = vec![Host { kind, port: 5432, reached: None }];
     let expected = ConnectOptions {
+        session: SessionKind::Replication,
         hosts,
         load_balance_hosts: LoadBalanceHosts::Disable,
         target_session_attrs: TargetSessionAttrs::Any,
@@ -225,4 +226,37 @@ fn startup_parameters_are_in_libpqs_order() {
         ]
     );
     assert_eq!(valid("client_encoding=auto", &[]).client_encoding, None);
+}
+
+#[test]
+fn an_ordinary_session_is_in_the_given_database_or_postgres() {
+    let table: [(&str, &[_], _); 4] = [
+        ("", &[], "postgres"),
+        ("dbname=d", &[], "d"),
+        ("", &[("PGDATABASE", "e")], "e"),
+        ("dbname=''", &[], "postgres"),
+    ];
+    for (text, variables, database) in table {
+        let options = valid(text, variables).into_database();
+        let expected =
+            [("user", "local"), ("database", database), ("application_name", "pg_basebackup")];
+        let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(options.startup_parameters(), expected, "{text} {variables:?}");
+        assert_eq!(options.database, database);
+    }
+}
+
+#[test]
+fn the_primary_of_several_hosts_is_wanted_unless_something_else_is_said() {
+    let table: [(&str, &[_], _); 5] = [
+        ("host=a", &[], TargetSessionAttrs::Any),
+        ("host=a,b", &[], TargetSessionAttrs::Primary),
+        ("host=a,b target_session_attrs=standby", &[], TargetSessionAttrs::Standby),
+        ("host=a,b target_session_attrs=any", &[], TargetSessionAttrs::Any),
+        ("host=a,b", &[("PGTARGETSESSIONATTRS", "any")], TargetSessionAttrs::Any),
+    ];
+    for (text, variables, expected) in table {
+        let options = valid(text, variables).preferring_primary();
+        assert_eq!(options.target_session_attrs, expected, "{text} {variables:?}");
+    }
 }

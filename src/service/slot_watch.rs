@@ -1,0 +1,306 @@
+//! The host that WAL comes from, as it shows itself: its role, its WAL, and the slot that keeps WAL for us.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::time::sleep;
+
+use super::config::{Limits, OnSlotAtRisk, SlotConfig, SlotPolicy};
+use super::server::{Server, is_same_host};
+use super::sql::{HostView, SqlError, SqlSession};
+use super::status::{EventKind, ServerRole, SlotStatus, WalStatus};
+use crate::net::conninfo::Host;
+use crate::pg::Lsn;
+
+/// How often the host is asked.
+const LOOK_INTERVAL: Duration = Duration::from_secs(2);
+
+/// How long nothing may be flushed here, while the server has more, before a slot may be given up for that.
+const STUCK_MIN: Duration = Duration::from_secs(30);
+
+/// How long that may last for slots that are made anew meanwhile, at most.
+const STUCK_MAX: Duration = Duration::from_secs(3600);
+
+/// Watches for as long as it is polled.
+pub(super) async fn run(server: Arc<Server>) {
+    let mut source = server.source.subscribe();
+    let mut watch = SlotWatch::new(Arc::clone(&server));
+    loop {
+        let host = source.borrow_and_update().clone();
+        if let Some(host) = host {
+            watch.look_at(&host).await;
+        }
+        tokio::select! {
+            () = sleep(LOOK_INTERVAL) => {}
+            // The sender lives as long as the server.
+            _ = source.changed() => {}
+        }
+    }
+}
+
+struct SlotWatch {
+    server: Arc<Server>,
+    session: Option<(Host, SqlSession)>,
+    /// What went wrong when it was last tried.
+    problem: Option<String>,
+    danger: Danger,
+    standstill: Standstill,
+}
+
+impl SlotWatch {
+    fn new(server: Arc<Server>) -> Self {
+        let standstill = Standstill::new();
+        SlotWatch { server, session: None, problem: None, danger: Danger::None, standstill }
+    }
+
+    /// Looks once; a problem is told when it is new.
+    async fn look_at(&mut self, host: &Host) {
+        let Err(error) = self.try_to_look_at(host).await else {
+            self.problem = None;
+            return;
+        };
+        self.session = None;
+        let problem = Some(error.to_string());
+        if problem != self.problem {
+            self.server.state.warn(format_args!("could not look after the slot: {error}"));
+            self.problem = problem;
+        }
+    }
+
+    async fn try_to_look_at(&mut self, host: &Host) -> Result<(), SqlError> {
+        let kept = self.session.take().filter(|(known, _)| is_same_host(known, host));
+        let mut session = match kept {
+            Some((_, session)) => session,
+            None => SqlSession::open(&self.server, host).await?,
+        };
+        let slot = self.server.config.slot.as_ref();
+        let view = session.look(slot.map(|slot| slot.name.as_str())).await?;
+        // Of another cluster, nothing is shown, nor touched.
+        if self.is_our_cluster(&session) {
+            let flushed = self.note(&view);
+            let is_stuck = self.standstill.is_stuck(flushed, view.flushed, Instant::now());
+            if let (Some(wanted), Some(found)) = (slot.cloned(), &view.slot) {
+                self.judge(&wanted, found, is_stuck, &mut session).await?;
+            }
+        }
+        self.session = Some((host.clone(), session));
+        Ok(())
+    }
+
+    fn is_our_cluster(&self, session: &SqlSession) -> bool {
+        let known = self.server.state.change(|status| status.system_identifier.clone());
+        known.is_some_and(|known| known == session.system_identifier)
+    }
+
+    /// Takes over what the host shows; returns what is flushed here.
+    fn note(&self, view: &HostView) -> Option<Lsn> {
+        self.server.state.change(|status| {
+            status.role = Some(ServerRole::of(view.is_in_recovery));
+            status.server_flushed = view.flushed.or(status.server_flushed);
+            status.slot.clone_from(&view.slot);
+            status.update_lag();
+            status.flushed
+        })
+    }
+
+    /// Tells when a slot gets into danger, or out of it, and gives it up if that is the policy.
+    async fn judge(
+        &mut self,
+        wanted: &SlotConfig,
+        found: &SlotStatus,
+        is_stuck: bool,
+        session: &mut SqlSession,
+    ) -> Result<(), SqlError> {
+        let (state, limits) = (&self.server.state, &self.server.config.limits);
+        let danger = Danger::of(found, limits);
+        let before = std::mem::replace(&mut self.danger, danger);
+        let cause = describe(found);
+        match (before, danger) {
+            (before, now) if before == now => {}
+            (_, Danger::Lost) => state.tell(EventKind::SlotLost, &cause),
+            (_, Danger::AtRisk | Danger::TooMuch) => state.tell(EventKind::SlotAtRisk, &cause),
+            (_, Danger::None) => state.tell(EventKind::Recovered, &cause),
+        }
+        if is_given_up(danger, is_stuck, wanted.policy, limits.on_slot_at_risk) {
+            self.standstill.try_again();
+            if session.drop_slot(found).await? {
+                state.tell(EventKind::SlotDropped, &cause);
+                state.change(|status| status.slot = None);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// In what danger a slot is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Danger {
+    None,
+    /// The server may remove what it keeps.
+    AtRisk,
+    /// It keeps more than the user wants.
+    TooMuch,
+    /// What it kept is gone.
+    Lost,
+}
+
+impl Danger {
+    fn of(slot: &SlotStatus, limits: &Limits) -> Self {
+        let is_too_much = limits.slot_retained_max.is_some_and(|max| slot.retained > Some(max));
+        match slot.wal_status {
+            Some(WalStatus::Lost) => Danger::Lost,
+            _ if is_too_much => Danger::TooMuch,
+            Some(WalStatus::Unreserved) => Danger::AtRisk,
+            Some(WalStatus::Reserved | WalStatus::Extended) | None => Danger::None,
+        }
+    }
+}
+
+/// Says whether a slot is dropped: one that serves nobody, so that it is made anew; or one that keeps too much while
+/// nothing gets on here, so that the server does not stop for want of room.
+fn is_given_up(danger: Danger, is_stuck: bool, policy: SlotPolicy, on_risk: OnSlotAtRisk) -> bool {
+    match danger {
+        Danger::Lost => policy == SlotPolicy::Recreate,
+        Danger::TooMuch => on_risk == OnSlotAtRisk::Drop && is_stuck,
+        Danger::None | Danger::AtRisk => false,
+    }
+}
+
+fn describe(slot: &SlotStatus) -> String {
+    let SlotStatus { name, retained, wal_status, safe_wal_size, .. } = slot;
+    let status = match wal_status {
+        Some(WalStatus::Reserved) => "reserved",
+        Some(WalStatus::Extended) => "extended",
+        Some(WalStatus::Unreserved) => "unreserved",
+        Some(WalStatus::Lost) => "lost",
+        None => "not told",
+    };
+    let mut text = format!("slot \"{name}\": wal_status is {status}");
+    if let Some(retained) = retained {
+        text += &format!(", {retained} bytes of WAL are kept");
+    }
+    if let Some(size) = safe_wal_size {
+        text += &format!(", {size} more bytes are safe");
+    }
+    text
+}
+
+/// Since when nothing was flushed here.
+#[derive(Debug)]
+struct Standstill {
+    flushed: Option<Lsn>,
+    since: Instant,
+    /// How long that may last.
+    patience: Duration,
+}
+
+impl Standstill {
+    fn new() -> Self {
+        Standstill { flushed: None, since: Instant::now(), patience: STUCK_MIN }
+    }
+
+    /// Begins to wait anew, twice as long: a new slot keeps more and more too, as long as nothing gets on.
+    fn try_again(&mut self) {
+        self.since = Instant::now();
+        self.patience = (self.patience * 2).min(STUCK_MAX);
+    }
+
+    /// Takes what is flushed here and on the server; says whether that differs for too long.
+    fn is_stuck(&mut self, flushed: Option<Lsn>, on_server: Option<Lsn>, now: Instant) -> bool {
+        if flushed != self.flushed || flushed >= on_server {
+            *self = Standstill { flushed, since: now, patience: STUCK_MIN };
+        }
+        now.duration_since(self.since) >= self.patience
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slot(wal_status: WalStatus, retained: u64) -> SlotStatus {
+        SlotStatus {
+            name: "wal".to_owned(),
+            restart_lsn: Some(Lsn::new(1)),
+            wal_status: Some(wal_status),
+            safe_wal_size: Some(-5),
+            retained: Some(retained),
+        }
+    }
+
+    #[test]
+    fn danger_is_what_the_server_says_or_more_than_the_limit() {
+        let limits = |max| Limits {
+            disk_free_min: 0,
+            slot_retained_max: max,
+            on_slot_at_risk: OnSlotAtRisk::Report,
+        };
+        let table = [
+            (WalStatus::Reserved, 100, None, Danger::None),
+            (WalStatus::Reserved, 100, Some(100), Danger::None),
+            (WalStatus::Extended, 101, Some(100), Danger::TooMuch),
+            (WalStatus::Unreserved, 101, None, Danger::AtRisk),
+            (WalStatus::Unreserved, 101, Some(100), Danger::TooMuch),
+            (WalStatus::Lost, 101, Some(100), Danger::Lost),
+        ];
+        for (status, retained, max, danger) in table {
+            let found = Danger::of(&slot(status, retained), &limits(max));
+            assert_eq!(found, danger, "{status:?} {retained} {max:?}");
+        }
+    }
+
+    #[test]
+    fn a_slot_is_given_up_only_where_the_user_said_so() {
+        use OnSlotAtRisk::{Drop, Report};
+        use SlotPolicy::{Create, Recreate, Require};
+        let table = [
+            (Danger::Lost, false, Require, Drop, false),
+            (Danger::Lost, false, Create, Drop, false),
+            (Danger::Lost, false, Recreate, Report, true),
+            (Danger::TooMuch, true, Create, Report, false),
+            (Danger::TooMuch, false, Create, Drop, false),
+            (Danger::TooMuch, true, Require, Drop, true),
+            (Danger::AtRisk, true, Recreate, Drop, false),
+            (Danger::None, true, Recreate, Drop, false),
+        ];
+        for (danger, is_stuck, policy, on_risk, expected) in table {
+            let found = is_given_up(danger, is_stuck, policy, on_risk);
+            assert_eq!(found, expected, "{danger:?} {is_stuck} {policy:?} {on_risk:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_gets_on_if_the_server_has_more_and_nothing_is_flushed() {
+        let begun = Instant::now();
+        let at = |position| Some(Lsn::new(position));
+        let table = [
+            // Seconds, flushed here, flushed there, whether that is too long.
+            (0, at(10), at(20), false),
+            (29, at(10), at(30), false),
+            (30, at(10), at(30), true),
+            (31, at(11), at(30), false),
+            (60, at(11), at(30), false),
+            (61, at(11), at(30), true),
+            (62, at(30), at(30), false),
+            (99, at(30), at(30), false),
+            (100, at(30), at(31), false),
+        ];
+        let mut standstill = Standstill { flushed: None, since: begun, patience: STUCK_MIN };
+        for (seconds, here, there, expected) in table {
+            let now = begun + Duration::from_secs(seconds);
+            assert_eq!(standstill.is_stuck(here, there, now), expected, "after {seconds} s");
+        }
+        standstill.try_again();
+        let after = |seconds| Instant::now() + Duration::from_secs(seconds);
+        assert!(!standstill.is_stuck(at(30), at(31), after(59)));
+        assert!(standstill.is_stuck(at(30), at(31), after(60)));
+        assert!(!standstill.is_stuck(at(31), at(32), after(61)));
+        assert!(standstill.is_stuck(at(31), at(32), after(91)));
+    }
+
+    #[test]
+    fn the_cause_says_how_the_slot_is() {
+        let text = "slot \"wal\": wal_status is unreserved, 7 bytes of WAL are kept, -5 more bytes are safe";
+        assert_eq!(describe(&slot(WalStatus::Unreserved, 7)), text);
+    }
+}
