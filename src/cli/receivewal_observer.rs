@@ -138,6 +138,11 @@ fn tell<W: Write>(messages: &mut Messages<W>, verbosity: Verbosity, event: &Even
             messages.warning(missing(hole));
             messages.detail(why(hole.cause));
         }
+        Event::OtherBranch { timeline, left_at, stored_to } => {
+            messages.warning(format_args!(
+                "server left timeline {timeline} at {left_at}, stored up to {stored_to}"
+            ));
+        }
         Event::NotRenamed { name } => {
             messages.info(format_args!("not renaming \"{name}.partial\", segment is not complete"));
         }
@@ -182,6 +187,7 @@ fn step_text(event: &Event) -> Option<String> {
         Event::Interrupted => "received interrupt signal, exiting".to_owned(),
         Event::Started { .. }
         | Event::SkippedFile { .. }
+        | Event::OtherBranch { .. }
         | Event::Hole(_)
         | Event::NotRenamed { .. }
         | Event::DiskStalled

@@ -34,6 +34,8 @@ pub struct ReceiveConfig {
     pub time_index: TimeIndex,
     /// What happens when nothing more is wanted, but the disk does not answer.
     pub on_dead_disk: OnDeadDisk,
+    /// What happens when the server's history has left the timeline of what is stored before its end.
+    pub on_other_branch: OnOtherBranch,
     /// Where it is counted how long syncs of WAL take, if somebody wants to know.
     pub sync_times: Option<Arc<SyncTimes>>,
 }
@@ -73,6 +75,16 @@ pub enum HolePolicy {
     Refuse,
     /// Receiving goes on where the server is, and the hole is recorded.
     Skip,
+}
+
+/// What happens when the stored WAL goes on behind the point where the server's history left its timeline: a standby was
+/// promoted that did not have all of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnOtherBranch {
+    /// The server refuses what comes next, at each attempt, as with the original.
+    Refuse,
+    /// Receiving goes on with the server's next timeline, where that begins. What is stored stays.
+    Follow,
 }
 
 /// Whether a time index is kept beside the WAL.

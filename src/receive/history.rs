@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::side_files::SideFiles;
-use crate::pg::{TimelineId, history_file_name};
+use crate::pg::{Lsn, TimelineId, history_file_name};
 use crate::storage::{NewFile, StorageError, durable};
 use crate::wal::SyncPolicy;
 
@@ -21,6 +21,26 @@ pub(super) struct FetchedHistory {
     pub name: String,
     /// The file's contents.
     pub contents: Vec<u8>,
+}
+
+/// Returns where a server's history leaves a timeline, and for which one; `None` if it does not pass through it.
+///
+/// `contents` is the history file of the server's timeline, `latest`: a line for each timeline before, with its number and
+/// where it ends (`readTimeLineHistory` of `timeline.c`). Lines that are none are passed over.
+pub(super) fn left_at(
+    contents: &[u8],
+    timeline: TimelineId,
+    latest: TimelineId,
+) -> Option<(Lsn, TimelineId)> {
+    let text = String::from_utf8_lossy(contents);
+    let passed = text.lines().filter_map(|line| {
+        let mut fields = line.split_whitespace();
+        let number = fields.next()?.parse::<TimelineId>().ok()?;
+        Some((number, fields.next()?.parse::<Lsn>().ok()?))
+    });
+    let mut passed = passed.skip_while(|(number, _)| *number != timeline);
+    let (_, end) = passed.next()?;
+    Some((end, passed.next().map_or(latest, |(next, _)| next)))
 }
 
 /// A history file cannot be kept.
@@ -197,5 +217,26 @@ mod tests {
             );
             assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0);
         }
+    }
+
+    #[test]
+    fn a_timeline_is_left_where_the_history_says() {
+        let timeline = |number: u32| TimelineId::try_from(number).unwrap();
+        let contents = b"1\t0/3000060\tno recovery target specified\n\n# a comment\n\
+            3\t0/5000000\tbefore 2026-11-22\n5\t1/0\n7";
+        let table = [
+            (1, Some((0x300_0060, 3))),
+            (3, Some((0x500_0000, 5))),
+            (5, Some((0x1_0000_0000, 9))),
+            (2, None),
+            (7, None),
+            (9, None),
+        ];
+        for (number, expected) in table {
+            let found = left_at(contents, timeline(number), timeline(9));
+            let expected = expected.map(|(at, next)| (Lsn::new(at), timeline(next)));
+            assert_eq!(found, expected, "timeline {number}");
+        }
+        assert_eq!(left_at(b"\xff\0\n1 x\n1", timeline(1), timeline(2)), None);
     }
 }

@@ -7,6 +7,7 @@
 //! Beside the segments, the directory gets history files (`history`), a record of holes (`holes`) and an index
 //! from moments to positions (`time_index`).
 
+mod branch;
 mod config;
 mod error;
 mod finish;
@@ -24,7 +25,7 @@ mod start_point;
 mod stream;
 mod time_index;
 
-pub use config::{HolePolicy, OnDeadDisk, OnDisconnect, ReceiveConfig, TimeIndex};
+pub use config::{HolePolicy, OnDeadDisk, OnDisconnect, OnOtherBranch, ReceiveConfig, TimeIndex};
 pub use error::{ReceiveError, WalLoss};
 pub use history::HistoryError;
 pub use holes::holes;

@@ -40,6 +40,15 @@ pub enum Event {
         /// Its timeline.
         timeline: TimelineId,
     },
+    /// The server's history has left a timeline before the end of what is stored of it, so receiving goes on there.
+    OtherBranch {
+        /// The timeline of what is stored.
+        timeline: TimelineId,
+        /// Where the server left it.
+        left_at: Lsn,
+        /// Up to where it is stored; what lies between belongs to no timeline of this server.
+        stored_to: Lsn,
+    },
     /// The stream goes on with another timeline.
     SwitchedTimeline {
         /// The new timeline.

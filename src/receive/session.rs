@@ -17,8 +17,8 @@ use super::side_files::SideFiles;
 use super::start_point::{self, Found, StartPoint};
 use super::stream::{Follower, Writing};
 use super::time_index::{CommitTime, TimeIndexWriter};
-use super::{Event, Hole, HoleCause, HolePolicy, ReceiveError, TimeIndex};
-use crate::net::{self, Cluster, ClusterError, Connection};
+use super::{Event, Hole, HoleCause, HolePolicy, OnOtherBranch, ReceiveError, TimeIndex};
+use crate::net::{self, Cluster, ClusterError, CommandError, Connection};
 use crate::pg::{Lsn, SegmentNumber, TimelineId, WalFileName};
 use crate::protocol::{ProtocolError, Row, command};
 use crate::storage::read_stored;
@@ -36,10 +36,10 @@ const SIDE_FAILURES_MAX: usize = 1;
 
 /// A connection that is ready for commands, and what its server says of itself.
 pub(super) struct Session<'a> {
-    job: ReceiveJob<'a>,
+    pub(super) job: ReceiveJob<'a>,
     memory: &'a mut Memory,
     connection: Connection,
-    cluster: Cluster,
+    pub(super) cluster: Cluster,
     /// The form of the log, if it is known.
     format: Option<WalFormat>,
 }
@@ -106,24 +106,19 @@ impl<'a> Session<'a> {
 
     /// Finds out where to start: by the directory, then the slot, then the server.
     async fn start_point(&mut self) -> Result<StartPoint, ReceiveError> {
-        let Cluster { segment_size, position, timeline, .. } = self.cluster;
+        let Cluster { position, timeline, .. } = self.cluster;
         let at_server = StartPoint { at: position, timeline };
         if let Some(from) = self.memory.skip_from.take() {
             self.record_hole(Some(from), at_server, HoleCause::RemovedByServer).await?;
             return Ok(at_server);
         }
-        let directory = self.job.config.directory.clone();
-        let (found, events) = on_disk(move || {
-            let mut events = Vec::new();
-            let found =
-                start_point::find(&directory, segment_size, &mut |event| events.push(event));
-            (found, events)
-        })
-        .await;
-        events.into_iter().for_each(|event| self.job.observer.report(event));
-        if let Some(Found { point, name }) = found.map_err(ReceiveError::Directory)? {
+        let found = self.stored(None).await?;
+        if let Some(Found { point, name }) = found {
             self.refuse_other_cluster(name).await?;
-            return Ok(point);
+            return match self.job.config.on_other_branch {
+                OnOtherBranch::Refuse => Ok(point),
+                OnOtherBranch::Follow => self.on_servers_branch(point).await,
+            };
         }
         let cause = match self.job.config.slot.as_deref() {
             Some(slot) if self.cluster.version.major() >= READ_SLOT_MAJOR_MIN => {
@@ -138,8 +133,26 @@ impl<'a> Session<'a> {
         Ok(at_server)
     }
 
+    /// Looks up to where WAL is stored, of one timeline or of all.
+    pub(super) async fn stored(
+        &mut self,
+        timeline: Option<TimelineId>,
+    ) -> Result<Option<Found>, ReceiveError> {
+        let Cluster { segment_size, .. } = self.cluster;
+        let directory = self.job.config.directory.clone();
+        let (found, events) = on_disk(move || {
+            let mut events = Vec::new();
+            let mut report = |event| events.push(event);
+            let found = start_point::find(&directory, segment_size, timeline, &mut report);
+            (found, events)
+        })
+        .await;
+        events.into_iter().for_each(|event| self.job.observer.report(event));
+        found.map_err(ReceiveError::Directory)
+    }
+
     /// Refuses to go on behind a segment of another cluster.
-    async fn refuse_other_cluster(&self, name: WalFileName) -> Result<(), ReceiveError> {
+    async fn refuse_other_cluster(&mut self, name: WalFileName) -> Result<(), ReceiveError> {
         let Cluster { segment_size, .. } = self.cluster;
         let Some(format) = self.format else { return Ok(()) };
         let mut reader = WalReader::new(WalOrigin {
@@ -192,7 +205,7 @@ impl<'a> Session<'a> {
 
     /// Tells of a hole and records it, before anything is received behind it.
     async fn record_hole(
-        &self,
+        &mut self,
         from: Option<Lsn>,
         to: StartPoint,
         cause: HoleCause,
@@ -250,8 +263,7 @@ impl<'a> Session<'a> {
         if timeline == TimelineId::FIRST {
             return Ok(());
         }
-        let text = command::timeline_history(timeline);
-        let rows = match self.connection.query("TIMELINE_HISTORY", &text).await {
+        let rows = match self.query_history(timeline).await {
             Err(error) if error.source.server_message().is_some() => {
                 let directory = self.job.config.directory.clone();
                 return match on_disk(move || history::is_missing(&directory, timeline)).await? {
@@ -261,14 +273,15 @@ impl<'a> Session<'a> {
             }
             outcome => outcome.map_err(|error| error.named("TIMELINE_HISTORY"))?,
         };
-        let row = rows.first();
-        let file = row.and_then(|row| Some((row.text(0)?.to_owned(), row.bytes(1)?.to_owned())));
-        let (name, contents) = file.ok_or_else(|| {
-            let error = ProtocolError::answer("TIMELINE_HISTORY", "the file is missing");
-            ReceiveError::Connection(error.into())
-        })?;
-        let (files, fetched) = (self.side_files(), FetchedHistory { timeline, name, contents });
+        let (files, fetched) = (self.side_files(), history_file(&rows, timeline)?);
         Ok(on_disk(move || history::store(&files, &fetched)).await?)
+    }
+
+    pub(super) async fn query_history(
+        &mut self,
+        timeline: TimelineId,
+    ) -> Result<Vec<Row>, CommandError> {
+        self.connection.query("TIMELINE_HISTORY", &command::timeline_history(timeline)).await
     }
 
     /// Tells that another timeline is streamed than before, if that is so.
@@ -364,6 +377,20 @@ async fn on_disk<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -
         Ok(outcome) => outcome,
         Err(error) => resume_unwind(error.into_panic()),
     }
+}
+
+/// Takes a timeline's history file out of the server's answer.
+pub(super) fn history_file(
+    rows: &[Row],
+    timeline: TimelineId,
+) -> Result<FetchedHistory, ReceiveError> {
+    let row = rows.first();
+    let file = row.and_then(|row| Some((row.text(0)?.to_owned(), row.bytes(1)?.to_owned())));
+    let (name, contents) = file.ok_or_else(|| {
+        let error = ProtocolError::answer("TIMELINE_HISTORY", "the file is missing");
+        ReceiveError::Connection(error.into())
+    })?;
+    Ok(FetchedHistory { timeline, name, contents })
 }
 
 /// Returns the form of a server's log, or a description of the server if that form is not known.

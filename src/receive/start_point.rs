@@ -42,16 +42,18 @@ pub(super) struct Found {
 /// Finds out where receiving goes on; `None` if the directory holds no segment that counts, or only the very
 /// first or the very last of all.
 ///
-/// Tells `report` of each [`Event::SkippedFile`].
+/// With a timeline, only that one's segments count. Tells `report` of each [`Event::SkippedFile`].
 ///
 /// # Errors
 /// If the directory or a file cannot be read, or a compressed file is damaged.
 pub(super) fn find(
     directory: &Path,
     segment_size: WalSegmentSize,
+    timeline: Option<TimelineId>,
     report: &mut dyn FnMut(Event),
 ) -> Result<Option<Found>, StorageError> {
     let mut names = segment_names(directory, segment_size)?;
+    names.retain(|name| timeline.is_none_or(|timeline| timeline == name.timeline));
     // A file that costs less to check comes before others of the same segment.
     names.sort_unstable_by_key(|name| {
         (name.segment, name.timeline, !name.is_partial, name.compression.is_none())

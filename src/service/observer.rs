@@ -176,6 +176,12 @@ impl Observer for ServiceObserver {
                 let cause = format_args!("switched to timeline {timeline} at {at}");
                 self.state.tell(EventKind::TimelineSwitched, cause);
             }
+            Event::OtherBranch { timeline, left_at, stored_to } => {
+                let cause = format_args!(
+                    "server left timeline {timeline} at {left_at}; stored up to {stored_to}, which it never had"
+                );
+                self.state.tell(EventKind::TimelineSwitched, cause);
+            }
             Event::Hole(hole) => self.found_hole(&hole),
             Event::DiskStalled => self.stalled(),
             Event::Failed(error) => self.failed(&Failure::Receive(error)),

@@ -20,8 +20,8 @@ use crate::net::passfile::PassfileWarning;
 use crate::net::{self, Cluster, Connection};
 use crate::pipeline::InPlace;
 use crate::receive::{
-    self, Memory, OnDeadDisk, OnDisconnect, Pauses, ReceiveConfig, ReceiveError, ReceiveJob,
-    TimeIndex,
+    self, Memory, OnDeadDisk, OnDisconnect, OnOtherBranch, Pauses, ReceiveConfig, ReceiveError,
+    ReceiveJob, TimeIndex,
 };
 use crate::storage::DirectIo;
 
@@ -272,6 +272,7 @@ fn receive_config(config: &ServerConfig) -> ReceiveConfig {
         on_hole: config.on_hole,
         time_index: if config.time_index { TimeIndex::Keep } else { TimeIndex::None },
         on_dead_disk: OnDeadDisk::Wait,
+        on_other_branch: OnOtherBranch::Follow,
         sync_times: None,
     }
 }

@@ -28,6 +28,7 @@ use crate::support::workload::Flood;
 
 on_servers!(a_hundred_kills_beside_three_troubled_servers_lose_nothing_acknowledged: pg18);
 on_servers!(recovery_has_every_commit_that_waited_for_the_service: pg13 pg18);
+on_servers!(wal_that_a_promoted_standby_never_had_does_not_stop_the_service: pg13 pg18);
 
 /// How long a service lives, in milliseconds: some do not come to stream.
 const LIFE: std::ops::Range<u64> = 20..300;
@@ -107,9 +108,13 @@ fn a_hundred_kills_beside_three_troubled_servers_lose_nothing_acknowledged(
     wait_until("the mirror slot", || {
         standby.sql("SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'moving'") == "1"
     });
+    let floods = [&crashing, &cut, &moving].map(|server| Flood::start(server, LOAD));
+    let begin = Log::of(&moving).end();
+    wait_until("the load", || acknowledges(&moving, "moving", &begin.to_string()));
     crashing.kill();
-    crashing.start_again();
     moving.kill();
+    drop(floods);
+    crashing.start_again();
     promote(&standby);
     // The next look begins where the timeline is the new one's alone.
     let end = Log::of(&standby).end_segment();
@@ -170,6 +175,36 @@ fn kill_again_and_again(
     for target in &targets {
         target.assert_acknowledged_is_held();
     }
+}
+
+fn wal_that_a_promoted_standby_never_had_does_not_stop_the_service(installation: Installation) {
+    let mut primary = source(installation).start();
+    let elsewhere = Scratch::new();
+    let standby = standby_of(&primary, installation, &elsewhere.join("standby"));
+    let mut configuration = Configuration::new();
+    let directory = configuration.directory("main");
+    fs::create_dir(&directory).unwrap();
+    configuration.add("main", &[&primary.sockets(), &standby.sockets()], primary.port());
+    let running = configuration.serve();
+    wait_until("the mirror slot", || {
+        standby.sql("SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'main'") == "1"
+    });
+    standby.sql("ALTER SYSTEM SET primary_conninfo = ''");
+    standby.sql("SELECT pg_reload_conf()");
+    wait_until("the standby to be alone", || {
+        standby.sql("SELECT count(*) FROM pg_stat_wal_receiver") == "0"
+    });
+    let ahead = Log::of(&primary).write(3_000_000);
+    wait_until("the primary's log", || acknowledges(&primary, "main", &ahead.to_string()));
+    primary.kill();
+    promote(&standby);
+    let log = Log::of(&standby);
+    let begin = log.end_segment();
+    let end = log.end_segment();
+    wait_until("the new primary's log", || acknowledges(&standby, "main", &end.to_string()));
+    log.assert_held(&directory, begin, end);
+    running.signal(Signal::TERM);
+    running.wait().succeeded();
 }
 
 fn is_active(log: &Log<'_>, slot: &str) -> bool {

@@ -80,7 +80,7 @@ fn prepare(entries: &[(&str, Entry)]) -> tempfile::TempDir {
 /// Runs the search and returns its outcome in words, preceded by the warnings.
 fn search(directory: &Path, segment_size: WalSegmentSize) -> Vec<String> {
     let mut said = Vec::new();
-    let found = find(directory, segment_size, &mut |event| {
+    let found = find(directory, segment_size, None, &mut |event| {
         let Event::SkippedFile { name, size, is_compressed } = event else { panic!("{event:?}") };
         said.push(format!("{name} {size}{}", if is_compressed { " uncompressed" } else { "" }));
     });

@@ -7,7 +7,7 @@ use crate::cli::args::error::Conflict;
 use crate::cli::args::typed::{OwnReceivewalOptions, ReceivewalOptions, Typed};
 use crate::pg::{Compression, Lsn};
 use crate::receive::{
-    HolePolicy, IfSlotExists, OnDeadDisk, OnDisconnect, ReceiveConfig, TimeIndex,
+    HolePolicy, IfSlotExists, OnDeadDisk, OnDisconnect, OnOtherBranch, ReceiveConfig, TimeIndex,
 };
 use crate::storage::DirectIo;
 use crate::wal::SyncPolicy;
@@ -113,6 +113,7 @@ fn action(
             on_hole: own.and_then(|own| own.on_hole).unwrap_or(HolePolicy::Refuse),
             time_index: time_index(own),
             on_dead_disk: OnDeadDisk::GiveUp,
+            on_other_branch: OnOtherBranch::Refuse,
             sync_times: None,
         })),
     }
