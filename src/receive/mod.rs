@@ -32,5 +32,6 @@ pub use holes::holes;
 pub use pauses::Pauses;
 pub use report::{Event, Hole, HoleCause, Observer, ReceiveStatus};
 pub use run::{Memory, ReceiveJob, attempt, run};
+pub use session::{MAJOR_MIN, READ_SLOT_MAJOR_MIN};
 pub use slots::{IfSlotExists, create_slot, drop_slot};
 pub use time_index::{CommitTime, ParseCommitTimeError, last_commit_not_after};

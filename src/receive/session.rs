@@ -26,10 +26,10 @@ use crate::wal::{RecordSink, WalWriter, WalWriterConfig, wall_clock};
 use crate::walrecord::{DamageKind, RecordKind, WalFormat, WalOrigin, WalReader, WalRecord};
 
 /// The oldest release whose WAL is received.
-const MAJOR_MIN: u32 = 13;
+pub const MAJOR_MIN: u32 = 13;
 
-/// The first release that tells where a slot stands.
-const READ_SLOT_MAJOR_MIN: u32 = 15;
+/// The first release that tells over a replication connection whether a slot is there, and where it stands.
+pub const READ_SLOT_MAJOR_MIN: u32 = 15;
 
 /// Failures of files beside the WAL that wait to be told. More are not: the first one says it.
 const SIDE_FAILURES_MAX: usize = 1;

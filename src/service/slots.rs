@@ -5,9 +5,7 @@ use super::state::ServerState;
 use super::status::EventKind;
 use crate::net::{CommandError, Connection};
 use crate::protocol::command::{self, SlotLifetime};
-
-/// The first release that tells over a replication connection whether a slot is there.
-const READ_SLOT_MAJOR_MIN: u32 = 15;
+use crate::receive::READ_SLOT_MAJOR_MIN;
 
 /// SQLSTATEs of a slot that is there already, and of one that is not (`ERRCODE_DUPLICATE_OBJECT`,
 /// `ERRCODE_UNDEFINED_OBJECT`).

@@ -5,10 +5,8 @@ use super::slot::Place;
 use super::{Finding, Severity, settings, slot, synchronous};
 use crate::net::Cluster;
 use crate::net::conninfo::TargetSessionAttrs;
+use crate::receive::MAJOR_MIN;
 use crate::service::ServerConfig;
-
-/// The oldest release whose WAL is received.
-const MAJOR_MIN: u32 = 13;
 
 /// How the hosts of a server are connected to.
 #[derive(Clone, Debug)]

@@ -8,13 +8,14 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Access, AtFlags, CWD, accessat, statvfs};
+use rustix::fs::{Access, AtFlags, CWD, accessat};
 
 use super::Finding;
 use super::finding::shown_size;
 use crate::net::Cluster;
 use crate::pg::{WalFileName, WalSegmentSize};
 use crate::service::ServerConfig;
+use crate::service::disk_room;
 use crate::storage::{StorageError, read_stored};
 use crate::walrecord::SegmentHeader;
 
@@ -49,11 +50,9 @@ impl DirectoryFacts {
         let metadata = fs::metadata(directory).map_err(failed("stat directory"))?;
         accessat(CWD, directory, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)
             .map_err(|errno| StorageError::new("write to directory", directory, errno))?;
-        let system = statvfs(directory)
-            .map_err(|errno| StorageError::new("stat file system of", directory, errno))?;
         Ok(DirectoryFacts {
             identity: (metadata.dev(), metadata.ino()),
-            free: system.f_bavail.saturating_mul(system.f_frsize),
+            free: disk_room::free(directory)?,
             stored: stored_cluster(directory, &names)?,
         })
     }
