@@ -24,6 +24,7 @@ use pgsiphon::pg::{ChecksumAlgorithm, Compression, Digester, Lsn, TimelineId, Wa
 use pgsiphon::protocol::{Message, poll_frame};
 use pgsiphon::storage::{
     DirectIo, Disk, DiskConfig, Extractor, ExtractorConfig, FileSyncs, TarFile, TarOutput,
+    ThreadShare,
 };
 use pgsiphon::wal::{SyncPolicy, WalInput, WalWriter, WalWriterConfig};
 use pgsiphon::walrecord::{WalFormat, WalOrigin, WalReader};
@@ -171,7 +172,7 @@ impl Write for Shared {
 fn compress(contents: &[u8], compression: Compression) -> Vec<u8> {
     let compressed = Shared::default();
     let stream = TarOutput::Stream(Box::new(compressed.clone()), "memory".into());
-    let output = TarOutput::compressed(stream, compression).expect("threads");
+    let output = TarOutput::compressed(stream, compression, ThreadShare::All).expect("threads");
     let mut tar = TarFile::new(output);
     for chunk in contents.chunks(PAYLOAD_SIZE) {
         tar.write(chunk).expect("memory takes everything");

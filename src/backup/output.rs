@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::BackupError;
 use crate::archive::{Member, MemberSink};
 use crate::pg::{Compression, CompressionFormat};
-use crate::storage::{Extractor, StorageError, TarFile, TarOutput};
+use crate::storage::{Extractor, StorageError, TarFile, TarOutput, ThreadShare};
 
 /// Where the members of an archive go.
 #[derive(Debug)]
@@ -45,7 +45,8 @@ impl TarForm {
             TarForm::Kept(_) => Output::Kept(output),
             TarForm::Written(None) => Output::Tar(TarFile::new(output)),
             TarForm::Written(Some(compression)) => {
-                Output::Tar(TarFile::new(TarOutput::compressed(output, compression)?))
+                let share = ThreadShare::All;
+                Output::Tar(TarFile::new(TarOutput::compressed(output, compression, share)?))
             }
         })
     }

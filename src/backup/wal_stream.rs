@@ -9,7 +9,7 @@ use super::{
 };
 use crate::net::Cluster;
 use crate::pg::Compression;
-use crate::storage::{DiskHandle, FileSize, FileWriter, TarFile, TarOutput};
+use crate::storage::{DiskHandle, FileSize, FileWriter, TarFile, TarOutput, ThreadShare};
 use crate::wal::{
     Slot, SlotUse, WalNotice, WalObserver, WalReceiver, WalReceiverConfig, WalTarget,
 };
@@ -86,7 +86,7 @@ fn target(
     let path = directory.join(format!("pg_wal.tar{suffix}"));
     let mut output = TarOutput::File(FileWriter::create(disk, path, file_mode, FileSize::Unknown)?);
     if let Some(compression) = compression {
-        output = TarOutput::compressed(output, compression)?;
+        output = TarOutput::compressed(output, compression, ThreadShare::Half)?;
     }
     Ok(WalTarget::Tar(TarFile::new(output)))
 }

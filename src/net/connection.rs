@@ -223,9 +223,7 @@ impl Wire {
 
     /// Waits for more bytes.
     async fn receive(&mut self) -> Result<(), ConnectionError> {
-        if self.input.capacity() - self.input.len() < READ_SIZE_MIN {
-            self.input.reserve(READ_BUFFER_SIZE);
-        }
+        self.make_room();
         match self.stream.read_buf(&mut self.input).await {
             Ok(0) => Err(match self.stream {
                 Stream::Tcp(_) | Stream::Unix(_) | Stream::Gss(_) => ConnectionError::Closed,
@@ -234,6 +232,19 @@ impl Wire {
             Ok(_) => Ok(()),
             Err(source) => Err(ConnectionError::receive(source)),
         }
+    }
+
+    /// Makes room for a read, in an allocation of the usual size where the frame under way allows it: allocations that
+    /// differ by what is left of the one before ([`BytesMut::reserve`]) leave holes that the next one does not fit in, half
+    /// as much again as all that waits for the disk.
+    fn make_room(&mut self) {
+        let left = self.input.len();
+        if self.input.capacity() - left >= READ_SIZE_MIN || self.input.try_reclaim(READ_SIZE_MIN) {
+            return;
+        }
+        let mut fresh = BytesMut::with_capacity(READ_BUFFER_SIZE.max(2 * left));
+        fresh.extend_from_slice(&self.input);
+        self.input = fresh;
     }
 
     /// Sends what is in the output buffer.

@@ -22,6 +22,7 @@ mod tar_file;
 mod writer;
 
 pub use block::BLOCK_SIZE;
+pub use compress::ThreadShare;
 pub use created::{ClaimError, CleanUp, CreatedDirectories, DirectoryRole};
 pub use disk::{DirectIo, Disk, DiskConfig, DiskHandle, FileSyncs};
 pub use error::StorageError;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 
 use super::block::{ALIGNMENT, BLOCK_SIZE, Block};
-use super::compress::Compressor;
+use super::compress::{Compressor, ThreadShare};
 use super::error::IoContext as _;
 use super::{DirectIo, NewFile, StorageError, durable};
 use crate::pg::Compression;
@@ -73,8 +73,10 @@ impl SegmentFile {
                 (None, Some(size), config.direct_io)
             }
             SegmentContents::Compressed(compression) => {
+                // The segment before it may be under way still.
+                let compressor = Compressor::new(compression, ThreadShare::Half, file.path())?;
                 // The end moves with each write; that is what the page cache is for.
-                (Some(Compressor::new(compression, file.path())?), None, DirectIo::Off)
+                (Some(compressor), None, DirectIo::Off)
             }
         };
         let file = BlockFile::new(file, direct_io, 0);

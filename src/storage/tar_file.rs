@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 
 use super::StorageError;
-use super::compress::Compressor;
+use super::compress::{Compressor, ThreadShare};
 use super::error::IoContext as _;
 use super::writer::FileWriter;
 use crate::archive::{Member, MemberSink, NewMember, TRAILER_SIZE, padding};
@@ -61,14 +61,18 @@ impl TarOutput {
         Ok(TarOutput::Stream(Box::new(stream), name))
     }
 
-    /// Returns an output that compresses, on all cores or as many threads as the compression says, and
+    /// Returns an output that compresses, on its share of the cores or as many threads as the compression says, and
     /// hands over to `inner`. Everything is of use only when it was finished: dropping it stops the threads
     /// and ends nothing.
     ///
     /// # Errors
     /// If the operating system gives no thread or the compression's library no memory.
-    pub fn compressed(inner: TarOutput, compression: Compression) -> Result<Self, StorageError> {
-        let compressor = Compressor::new(compression, inner.path())?;
+    pub fn compressed(
+        inner: TarOutput,
+        compression: Compression,
+        share: ThreadShare,
+    ) -> Result<Self, StorageError> {
+        let compressor = Compressor::new(compression, share, inner.path())?;
         Ok(TarOutput::Compressed(Box::new(CompressedOutput { compressor, inner })))
     }
 

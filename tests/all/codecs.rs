@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use pgsiphon::archive::NewMember;
 use pgsiphon::archive::codec::{DecodeError, Decoder};
 use pgsiphon::pg::{Compression, CompressionFormat};
-use pgsiphon::storage::{TarFile, TarOutput};
+use pgsiphon::storage::{TarFile, TarOutput, ThreadShare};
 
 use crate::support::scratch::Scratch;
 use crate::support::skip;
@@ -33,7 +33,8 @@ fn compression(specification: &str) -> Compression {
 fn write_tar(path: &Path, compression: Compression) {
     let stream = Box::new(BufWriter::new(File::create(path).unwrap()));
     let output = TarOutput::Stream(stream, path.to_owned());
-    let mut tar = TarFile::new(TarOutput::compressed(output, compression).unwrap());
+    let mut tar =
+        TarFile::new(TarOutput::compressed(output, compression, ThreadShare::All).unwrap());
     let size = CONTENTS_SIZE as u64;
     let member = NewMember { name: "numbers", mode: 0o600, size, mtime: 0, injected: false };
     tar.append(&member, &mut contents().as_slice()).unwrap();

@@ -83,6 +83,8 @@ impl BlockCompressor {
         last.set_last();
         self.pool.submit(last);
         while let Some(outcome) = self.pool.next() {
+            // The next file may be compressed already; it needs the memory more.
+            self.spare.clear();
             self.give(outcome, output)?;
         }
         Ok(output(&self.framing.trailer())?)

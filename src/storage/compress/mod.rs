@@ -19,13 +19,22 @@ use super::error::IoContext as _;
 use crate::archive::codec::BlockFormat;
 use crate::pg::Compression;
 
-/// More threads than this are not started unasked: at the usual levels a server sends no faster than so many cores
-/// compress, and each holds about two megabytes, with libzstd several.
-const THREADS_MAX: usize = 8;
+/// More threads than this are not started unasked. Each holds about two megabytes, with libzstd more, and the process is
+/// to stay below 64 MiB.
+const THREADS_MAX: usize = 6;
 
 /// From this level on, each of libzstd's threads holds tens of megabytes, and more with each level. They are
 /// not started unasked.
 const ZSTD_COSTLY_LEVEL: i32 = 10;
+
+/// How many threads compress a file, of those that are started unasked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ThreadShare {
+    /// All of them: the file is most of what there is to compress.
+    All,
+    /// Half of them: another file is compressed at the same time.
+    Half,
+}
 
 /// Takes compressed bytes, in order.
 type Output<'a> = &'a mut dyn FnMut(&[u8]) -> Result<(), StorageError>;
@@ -60,8 +69,16 @@ impl Compressor {
     ///
     /// # Errors
     /// If the operating system gives no thread or the library no memory.
-    pub(super) fn new(compression: Compression, path: &Path) -> Result<Self, StorageError> {
-        let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
+    pub(super) fn new(
+        compression: Compression,
+        share: ThreadShare,
+        path: &Path,
+    ) -> Result<Self, StorageError> {
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        let threads = processors.min(match share {
+            ThreadShare::All => THREADS_MAX,
+            ThreadShare::Half => THREADS_MAX / 2,
+        });
         let stage = Stage::new(compression, threads).context("start compression of file", path)?;
         Ok(Compressor { path: path.to_owned(), stage })
     }

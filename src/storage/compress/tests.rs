@@ -39,7 +39,8 @@ fn compress(compression: Compression, contents: &[u8], chunk_size: usize) -> Vec
         compressed.extend_from_slice(bytes);
         Ok(())
     };
-    let mut compressor = Compressor::new(compression, Path::new("base.tar")).unwrap();
+    let mut compressor =
+        Compressor::new(compression, ThreadShare::All, Path::new("base.tar")).unwrap();
     for chunk in contents.chunks(chunk_size) {
         compressor.write(chunk, &mut take).unwrap();
     }
@@ -79,7 +80,8 @@ fn what_was_flushed_can_be_read_before_the_stream_ends() {
     let contents = contents(3 * BLOCK_SIZE / 2);
     for compression in compressions() {
         let (mut compressed, mut decoder) = (Vec::new(), Decoder::new(compression.format()));
-        let mut compressor = Compressor::new(compression, Path::new("segment")).unwrap();
+        let mut compressor =
+            Compressor::new(compression, ThreadShare::All, Path::new("segment")).unwrap();
         let mut readable = 0;
         for (written, chunk) in contents.chunks(50_000).enumerate() {
             let mut take = |bytes: &[u8]| {
@@ -124,7 +126,8 @@ fn the_output_depends_neither_on_threads_nor_on_chunks() {
 fn a_failing_output_is_told() {
     let contents = contents(4 * BLOCK_SIZE);
     for compression in compressions() {
-        let mut compressor = Compressor::new(compression, Path::new("base.tar")).unwrap();
+        let mut compressor =
+            Compressor::new(compression, ThreadShare::All, Path::new("base.tar")).unwrap();
         let mut fail = |bytes: &[u8]| if bytes.is_empty() { Ok(()) } else { Err(no_space()) };
         let outcome =
             compressor.write(&contents, &mut fail).and_then(|()| compressor.finish(&mut fail));
@@ -155,7 +158,8 @@ fn a_compression_that_was_given_up_leaves_no_thread() {
 fn an_abandoned_compressor_of_each_kind_can_be_dropped() {
     let contents = contents(3 * BLOCK_SIZE);
     for compression in compressions() {
-        let mut compressor = Compressor::new(compression, Path::new("base.tar")).unwrap();
+        let mut compressor =
+            Compressor::new(compression, ThreadShare::All, Path::new("base.tar")).unwrap();
         compressor.write(&contents, &mut |_| Ok(())).unwrap();
     }
 }

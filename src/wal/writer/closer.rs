@@ -21,6 +21,9 @@ use crate::wal::{SyncPolicy, SyncTimes};
 /// slow disk owes.
 const SEGMENTS_MAX: usize = 1;
 
+/// As [`SEGMENTS_MAX`], of compressed ones: each has a compressor, whose blocks take more memory than all the rest.
+const COMPRESSED_SEGMENTS_MAX: usize = 0;
+
 /// The thread that closes segments, one after the other.
 #[derive(Debug)]
 pub(super) struct Closer {
@@ -34,7 +37,11 @@ impl Closer {
         config: &WalWriterConfig,
         acknowledger: Acknowledger,
     ) -> Result<Self, WalWriteError> {
-        let (sender, segments) = bounded::<Segment>(SEGMENTS_MAX);
+        let waiting_max = match config.compression {
+            Some(_) => COMPRESSED_SEGMENTS_MAX,
+            None => SEGMENTS_MAX,
+        };
+        let (sender, segments) = bounded::<Segment>(waiting_max);
         let closing = Closing {
             sync: config.sync,
             format: config.compression.map(|compression| compression.format()),

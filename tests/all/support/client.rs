@@ -21,6 +21,9 @@ use super::{PATIENCE, POLL_INTERVAL};
 /// Our program.
 const PGSIPHON: &str = env!("CARGO_BIN_EXE_pgsiphon");
 
+/// What a released program and its libraries have in memory of themselves, as measured with 0.1.0.
+const RELEASED_PROGRAM_KIB: u64 = 8 * 1024;
+
 /// Which tool is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Tool {
@@ -314,7 +317,8 @@ impl Running {
         (self.wait(), peak_kib)
     }
 
-    /// Returns the most memory it had so far, in KiB; `None` once it has ended.
+    /// Returns the most memory it had so far, in KiB; `None` once it has ended. What is tested is larger itself than
+    /// what is released, which is not counted.
     pub fn peak_memory_kib(&self) -> Option<u64> {
         // Before it becomes the program, the process is a copy of this one.
         let program = fs::read_link(format!("/proc/{}/exe", self.child.id())).ok()?;
@@ -322,8 +326,12 @@ impl Running {
             return None;
         }
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-        line.trim().strip_suffix(" kB")?.parse().ok()
+        let kib = |field: &str| -> Option<u64> {
+            let line = status.lines().find_map(|line| line.strip_prefix(field))?;
+            line.trim().strip_suffix(" kB")?.parse().ok()
+        };
+        let program_kib = kib("RssFile:")?;
+        Some(kib("VmHWM:")? - program_kib.saturating_sub(RELEASED_PROGRAM_KIB))
     }
 
     /// Waits for its end; panics if that takes too long.
