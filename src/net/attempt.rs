@@ -28,18 +28,18 @@ pub(super) enum Address {
     Tcp {
         /// What messages call the host.
         shown: String,
-        /// The host's name as the user gave it.
-        name: String,
+        /// The host's name as the user gave it, if that was not just an address to connect to.
+        name: Option<String>,
         address: SocketAddr,
     },
 }
 
 impl Address {
-    /// Returns the host's name, for which it should have a certificate or a key.
+    /// Returns the host's name, for which it should have a certificate or a key; empty if there is none.
     fn host(&self) -> &str {
         match self {
             Address::Socket(_) => "",
-            Address::Tcp { name, .. } => name,
+            Address::Tcp { name, .. } => name.as_deref().unwrap_or_default(),
         }
     }
 }

@@ -177,16 +177,17 @@ fn lookup_name(host: &Host) -> &str {
 
 /// Lists the addresses of a host; it has at least one.
 async fn addresses(host: &Host) -> io::Result<Vec<Address>> {
-    let HostKind::Tcp { name, address } = &host.kind else {
+    let HostKind::Tcp { name, address, is_named } = &host.kind else {
         return Ok(host.socket_path().into_iter().map(Address::Socket).collect());
     };
     // Like libpq, call a server by the address if one was given.
     if let Some(address) = address.or_else(|| name.parse::<IpAddr>().ok()) {
         let shown = address.to_string();
         let address = SocketAddr::new(address, host.port);
-        return Ok(vec![Address::Tcp { shown, name: name.clone(), address }]);
+        let name = is_named.then(|| name.clone());
+        return Ok(vec![Address::Tcp { shown, name, address }]);
     }
-    let tcp = |address| Address::Tcp { shown: name.clone(), name: name.clone(), address };
+    let tcp = |address| Address::Tcp { shown: name.clone(), name: Some(name.clone()), address };
     if let Some(address) = host.reached {
         return Ok(vec![tcp(address)]);
     }
@@ -261,7 +262,7 @@ mod tests {
         let host = options.hosts.first().expect("a host");
         let name = || "nonexistent.invalid".to_owned();
         let address = SocketAddr::from(([10, 0, 0, 1], 6));
-        let tcp = Address::Tcp { shown: name(), name: name(), address };
+        let tcp = Address::Tcp { shown: name(), name: Some(name()), address };
         let again = addresses(&reached(host, &tcp)).await.expect("no lookup");
         let again: Vec<_> = again.iter().map(Address::to_string).collect();
         assert_eq!(again, ["at \"nonexistent.invalid\" (10.0.0.1), port 6"]);

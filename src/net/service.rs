@@ -75,7 +75,10 @@ mod tests {
         fs::write(&file, "[s]\nhost=h\nport=6\nuser=service\ndbname=d\n").expect("a file");
         let options = load_from(&file, "service=s port=7").expect("a service");
         let host = options.hosts.first().expect("a host");
-        assert_eq!(host.kind, HostKind::Tcp { name: "h".to_owned(), address: None });
+        assert_eq!(
+            host.kind,
+            HostKind::Tcp { name: "h".to_owned(), address: None, is_named: true }
+        );
         assert_eq!((host.port, &*options.user), (7, "service"));
         assert_eq!(options.application_name, "variable");
         // Like pg_basebackup, which names a database itself.

@@ -81,7 +81,7 @@ impl Rig {
     /// Completes a connection string; `@` stands for the directory of files.
     fn connection(&self, text: &str) -> String {
         let text = text.replace('@', &self.files.path().display().to_string());
-        let host = if text.contains("host=") { "" } else { "host=localhost" };
+        let host = if text.contains("host") { "" } else { "host=localhost" };
         format!("{host} port={} password=right {text}", self.server.port())
     }
 
@@ -171,6 +171,12 @@ fn each_mode_meets_each_server(installation: Installation) {
     let reason = "could not read root certificate file \"/dev/zero\": not a plain file";
     with_tls.refuses(endless, reason);
     with_tls.both("user=local host=@ sslmode=require", false);
+    // Without a name, a certificate for the address is one for nobody.
+    let full = "user=tls sslmode=verify-full sslrootcert=@/root.crt";
+    let nameless = with_tls.both(&format!("{full} hostaddr=127.0.0.1"), false);
+    assert!(nameless.contains("host name must be specified for a verified SSL connection"));
+    with_tls.both(&format!("{full} host=localhost hostaddr=127.0.0.1"), true);
+    with_tls.both(&format!("{full} host='' hostaddr=127.0.0.1"), false);
     let sockets = with_tls.server.sockets();
     let over_socket = format!("user=local sslmode=verify-full host={}", sockets.display());
     with_tls.both(&over_socket, true);

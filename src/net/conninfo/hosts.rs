@@ -36,6 +36,8 @@ pub enum HostKind {
         name: String,
         /// The address, where it was given so that the name need not be looked up.
         address: Option<IpAddr>,
+        /// Whether a name was given, which a certificate can be compared with.
+        is_named: bool,
     },
     /// Over a socket in this directory. With a leading `@` the name is in Linux's abstract
     /// namespace, in which there are no directories.
@@ -112,14 +114,15 @@ fn host_kind(
 ) -> Result<HostKind, ConninfoError> {
     if !address.is_empty() {
         let invalid = |_| ConninfoError::InvalidAddress(address.to_owned());
-        let name = if name.is_empty() { address } else { name };
+        let is_named = !name.is_empty();
+        let name = if is_named { name } else { address };
         let address = Some(address.parse().map_err(invalid)?);
-        return Ok(HostKind::Tcp { name: name.to_owned(), address });
+        return Ok(HostKind::Tcp { name: name.to_owned(), address, is_named });
     }
     Ok(match name {
         "" => HostKind::UnixDirectory(default_directory.to_owned()),
         name if name.starts_with(['/', '@']) => HostKind::UnixDirectory(name.into()),
-        name => HostKind::Tcp { name: name.to_owned(), address: None },
+        name => HostKind::Tcp { name: name.to_owned(), address: None, is_named: true },
     })
 }
 
@@ -153,8 +156,10 @@ mod tests {
     }
 
     fn tcp(name: &str, address: Option<&str>, port: u16) -> Host {
+        let is_named = address != Some(name);
         let address = address.map(|address| address.parse().expect("an address"));
-        Host { kind: HostKind::Tcp { name: name.to_owned(), address }, port, reached: None }
+        let kind = HostKind::Tcp { name: name.to_owned(), address, is_named };
+        Host { kind, port, reached: None }
     }
 
     fn unix(directory: &str, port: u16) -> Host {

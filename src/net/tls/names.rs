@@ -26,6 +26,9 @@ pub enum NameError {
         /// The host's name.
         host: String,
     },
+    /// No name was given to compare it with.
+    #[error("host name must be specified for a verified SSL connection")]
+    NoHost,
     /// It has no names.
     #[error("could not get server's host name from server certificate")]
     Missing,
@@ -98,8 +101,11 @@ fn is_within(name: &[u8], domain: &[u8]) -> bool {
     end.eq_ignore_ascii_case(domain) && (is_whole || before.ends_with(b"."))
 }
 
-/// Checks that a certificate is for a host.
+/// Checks that a certificate is for a host, whose name is empty if nobody gave one.
 pub(super) fn check(certificate: &X509Certificate<'_>, host: &str) -> Result<(), NameError> {
+    if host.is_empty() {
+        return Err(NameError::NoHost);
+    }
     let alternatives = alternatives(certificate).collect();
     let mut common_names = certificate.subject().iter_common_name();
     let common_name = common_names.next().map(|name| name.attr_value().data);

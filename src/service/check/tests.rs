@@ -36,7 +36,7 @@ fn healthy(name: &str) -> HostFacts {
         ("wal_level", "replica"),
         ("wal_sender_timeout", "60000"),
     ];
-    let kind = HostKind::Tcp { name: name.to_owned(), address: None };
+    let kind = HostKind::Tcp { name: name.to_owned(), address: None, is_named: true };
     HostFacts {
         host: Host { kind, port: 5432, reached: None },
         replication: Ok(Replication {

@@ -18,7 +18,7 @@ fn valid(text: &str, variables: &[(&str, &str)]) -> ConnectOptions {
 }
 
 fn tcp(name: &str, port: u16) -> Vec<Host> {
-    let kind = HostKind::Tcp { name: name.to_owned(), address: None };
+    let kind = HostKind::Tcp { name: name.to_owned(), address: None, is_named: true };
     vec![Host { kind, port, reached: None }]
 }
 
