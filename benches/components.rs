@@ -360,7 +360,7 @@ fn write_segments(wal: &Bytes, directory: &Path, compression: Option<Compression
             let bytes = wal.slice(offset..wal.len().min(offset + WAL_MESSAGE_SIZE));
             let next = Lsn::new(start.offset() + bytes.len() as u64);
             inbox.room().await.expect("a writer");
-            inbox.push(vec![WalInput::Data { start, bytes, is_latest: false }]);
+            inbox.push(vec![WalInput::Data { start, bytes, is_latest: false }], 0);
             start = next;
         }
         drop(inbox);

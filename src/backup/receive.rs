@@ -14,9 +14,9 @@ use crate::pg::{Lsn, Tablespace, TimelineId};
 use crate::pipeline::Worker;
 use crate::protocol::{BackupEvent, BaseBackupStream, ServerMessage};
 
-/// Payload that is collected before it is handed over. One read of a Unix-domain socket gives a third of
-/// it; waking the archive thread for each would cost more than its work. The stream always ends with a
-/// hand-over, so nothing is held back for ever.
+/// What is collected before it is handed over. One read of a Unix-domain socket gives a third of it; waking the archive
+/// thread for each would cost more than its work. The stream always ends with a hand-over, so nothing is held back for
+/// ever.
 const BATCH_BYTES: usize = 512 << 10;
 
 /// Batches that wait for the archive thread, each with the read buffers that it is in. Enough to keep both
@@ -61,8 +61,10 @@ pub(super) struct Sent {
 #[derive(Default)]
 struct Receipt {
     batch: Vec<Step>,
-    /// Payload in the batch.
+    /// Memory that the batch takes.
     batch_bytes: usize,
+    /// What came while the batch was collected, in whose buffers it lies.
+    batch_received: usize,
     /// Payload that the progress does not show yet.
     uncounted_bytes: u64,
     /// An archive has begun.
@@ -82,6 +84,15 @@ impl Receipt {
             self.batch_bytes += bytes.len() + size_of::<Step>();
             self.batch.push(step(bytes));
         }
+    }
+
+    /// Takes the batch if it is large enough, or the last one.
+    fn take_batch(&mut self) -> Option<Vec<Step>> {
+        if self.batch_bytes.max(self.batch_received) < BATCH_BYTES && !self.is_complete {
+            return None;
+        }
+        (self.batch_bytes, self.batch_received) = (0, 0);
+        Some(std::mem::take(&mut self.batch)).filter(|batch| !batch.is_empty())
     }
 
     fn push_end(&mut self, verdict: Verdict) {
@@ -128,12 +139,11 @@ impl BackupStream<'_> {
                 self.take(event, &mut receipt, end);
             }
             self.count(&mut receipt);
-            if receipt.batch_bytes >= BATCH_BYTES || receipt.is_complete {
-                receipt.batch_bytes = 0;
-                let batch = std::mem::take(&mut receipt.batch);
-                if !batch.is_empty() && worker.send(batch).await.is_err() {
-                    break;
-                }
+            receipt.batch_received += self.connection.take_received();
+            if let Some(batch) = receipt.take_batch()
+                && worker.send(batch).await.is_err()
+            {
+                break;
             }
             if !self.stream.is_completed() {
                 self.wait().await?;

@@ -99,6 +99,12 @@ impl Connection {
         self.wire.receive_of(coming).await
     }
 
+    /// Returns how many bytes came since this was asked last. What was taken out of the read buffer meanwhile keeps about
+    /// as much memory from being used again, however small it is.
+    pub fn take_received(&mut self) -> usize {
+        std::mem::take(&mut self.wire.received)
+    }
+
     /// Waits for the next message. Cancellation safe.
     ///
     /// # Errors
@@ -177,6 +183,8 @@ pub(super) struct Wire {
     pub(super) input: BytesMut,
     pub(super) output: BytesMut,
     low_water: LowWater,
+    /// Bytes that came since somebody asked.
+    received: usize,
 }
 
 impl Wire {
@@ -186,6 +194,7 @@ impl Wire {
             input: BytesMut::new(),
             output: BytesMut::new(),
             low_water: LowWater::default(),
+            received: 0,
         }
     }
 
@@ -229,7 +238,10 @@ impl Wire {
                 Stream::Tcp(_) | Stream::Unix(_) | Stream::Gss(_) => ConnectionError::Closed,
                 Stream::Tls(_) => TlsError::Closed.into(),
             }),
-            Ok(_) => Ok(()),
+            Ok(size) => {
+                self.received = self.received.saturating_add(size);
+                Ok(())
+            }
             Err(source) => Err(ConnectionError::receive(source)),
         }
     }

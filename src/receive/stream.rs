@@ -111,7 +111,7 @@ impl<'a, 'c> Follower<'a, 'c> {
     fn sync_for_status(&mut self) {
         let is_due = self.stream.poll_timeout().is_some_and(|due| due <= Instant::now());
         if is_due && self.job.config.flush_reports() == FlushReports::Send {
-            self.writing.inbox.push(vec![WalInput::Sync]);
+            self.writing.inbox.push(vec![WalInput::Sync], 0);
         }
     }
 
@@ -131,7 +131,7 @@ impl<'a, 'c> Follower<'a, 'c> {
         let end = self.collect(&mut batch);
         if !batch.is_empty() {
             self.wait_for_room().await?;
-            self.writing.inbox.push(batch);
+            self.writing.inbox.push(batch, self.connection.take_received());
         }
         end
     }

@@ -87,7 +87,13 @@ fn hostile_members_are_refused_and_touch_nothing_outside() {
         ("empty component", file("global//x", b"x")),
         ("link to the root", link("base", "/")),
         ("link in place of the WAL", link("pg_wal", "/tmp")),
-        ("link of no tablespace", link("pg_tblspc/99", "/tmp")),
+        ("link of no tablespace", link("pg_tblspc/x", "/tmp")),
+        ("link that climbs", link("pg_tblspc/99", "../../outside")),
+        (
+            "file behind a link that is not made",
+            [link("pg_tblspc/99", "/tmp"), file("pg_tblspc/99/pgsiphon-hostile-member", b"x")]
+                .concat(),
+        ),
         ("hard link", member(b"hard", b'1', 0, b"/etc/passwd", b"")),
         ("device", member(b"device", b'3', 0, b"", b"")),
         ("FIFO", member(b"fifo", b'6', 0, b"", b"")),

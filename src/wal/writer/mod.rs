@@ -113,14 +113,14 @@ impl WalInbox {
         self.queue.room().await
     }
 
-    /// Hands input over, which is as heavy as the memory that it takes.
-    pub fn push(&self, input: Vec<WalInput>) {
-        let weight = input.iter().map(WalInput::weight).sum();
+    /// Hands input over, which is as heavy as the memory that it takes: its own, or that of all that came with it
+    /// (`received` bytes), in whose buffers it lies.
+    pub fn push(&self, input: Vec<WalInput>, received: usize) {
+        let own = input.iter().map(WalInput::weight).sum();
+        let weight = received.max(own);
         let is_for_now = input.last().is_some_and(WalInput::is_last_for_now);
         match &self.in_place {
-            Some(in_place)
-                if is_for_now && weight <= IN_PLACE_BYTES_MAX && self.turns.is_free() =>
-            {
+            Some(in_place) if is_for_now && own <= IN_PLACE_BYTES_MAX && self.turns.is_free() => {
                 self.queue.push_unnoticed(input, weight);
                 let turns = Arc::clone(&self.turns);
                 in_place.leave(move || turns.write_in_place());

@@ -55,7 +55,7 @@ fn write(config: WalWriterConfig, log: &[u8]) -> (Result<Suspended, WalWriteErro
             if inbox.room().await.is_err() {
                 break;
             }
-            inbox.push(vec![input]);
+            inbox.push(vec![input], 0);
         }
         drop(inbox);
         let progress = writer.progress();
