@@ -26,4 +26,6 @@ pub use message::{Message, Row};
 pub use query::SimpleQuery;
 pub use server_message::ServerMessage;
 pub use startup::{GssAnswer, GssRequest, Session, Startup, StartupError};
-pub use wal::{FlushReports, ServerStatus, WalEvent, WalStream, WalStreamConfig};
+pub use wal::{
+    FlushReports, NextTimeline, ServerStatus, TimelineError, WalEvent, WalStream, WalStreamConfig,
+};

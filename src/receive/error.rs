@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::history::HistoryError;
 use crate::net::{ClusterError, CommandError, ConnectError, ConnectionError};
-use crate::pg::{Lsn, TimelineId};
-use crate::protocol::ServerMessage;
+use crate::pg::Lsn;
+use crate::protocol::{ServerMessage, TimelineError};
 use crate::storage::StorageError;
 use crate::wal::WalWriteError;
 
@@ -98,27 +98,8 @@ pub enum ReceiveError {
         found: String,
     },
     /// The server names an impossible next timeline.
-    #[error("server reported unexpected next timeline {next}, following timeline {timeline}")]
-    TimelineBackwards {
-        /// The timeline that ended.
-        timeline: TimelineId,
-        /// What the server says comes next.
-        next: TimelineId,
-    },
-    /// The server names a next timeline that begins where nothing was received yet.
-    #[error(
-        "server stopped streaming timeline {timeline} at {at}, but reported next timeline {next} to begin at {start}"
-    )]
-    TimelineAhead {
-        /// The timeline that ended.
-        timeline: TimelineId,
-        /// Up to where it was received.
-        at: Lsn,
-        /// What the server says comes next.
-        next: TimelineId,
-        /// Where it says that begins.
-        start: Lsn,
-    },
+    #[error(transparent)]
+    NextTimeline(#[from] TimelineError),
     /// The server stopped in good order.
     #[error("replication stream was terminated before stop point")]
     ServerShutDown,

@@ -12,7 +12,7 @@ use super::plan::{StreamEnd, StreamPlan};
 use super::run::ReceiveJob;
 use super::{Event, OnDeadDisk, ReceiveError};
 use crate::net::{Connection, ConnectionError};
-use crate::pg::{Lsn, TimelineId};
+use crate::pg::Lsn;
 use crate::protocol::{WalEvent, WalStream};
 use crate::wal::{Suspended, WalProgress, WalWriteError, WalWriter, wall_clock};
 
@@ -53,7 +53,7 @@ impl<'a> Finishing<'a> {
         plan: StreamPlan,
         end: StreamEnd,
     ) -> Result<(), ReceiveError> {
-        let is_last = !matches!(end, StreamEnd::Timeline { .. });
+        let is_last = !matches!(end, StreamEnd::Timeline(_));
         let mut farewell = Some(farewell);
         let Suspended { not_renamed } = match timeout(STALL_MAX, self.outcome.as_mut()).await {
             Ok(outcome) => outcome?,
@@ -73,8 +73,8 @@ impl<'a> Finishing<'a> {
             self.job.observer.report(Event::NotRenamed { name });
         }
         match (farewell, end) {
-            (Some(farewell), StreamEnd::Timeline { next, start }) => {
-                farewell.check_next(plan.timeline, next, start)
+            (Some(farewell), StreamEnd::Timeline(next)) => {
+                Ok(next.check(plan.timeline, farewell.stream.received())?)
             }
             (Some(farewell), StreamEnd::Reached(_) | StreamEnd::Interrupted) => {
                 farewell.stop(progress).await;
@@ -149,7 +149,7 @@ pub(super) fn report_end(job: ReceiveJob<'_>, plan: StreamPlan, end: StreamEnd) 
             job.observer.report(Event::ReachedEnd { at, timeline: plan.timeline });
         }
         StreamEnd::Interrupted => job.observer.report(Event::Interrupted),
-        StreamEnd::Timeline { .. } => {}
+        StreamEnd::Timeline(_) => {}
     }
 }
 
@@ -163,23 +163,6 @@ impl<'c> Farewell<'c> {
     /// Keeps what it takes.
     pub(super) fn new(connection: &'c mut Connection, stream: WalStream) -> Self {
         Farewell { connection, stream }
-    }
-
-    /// Makes sure that a timeline can follow as the server says.
-    pub(super) fn check_next(
-        &self,
-        timeline: TimelineId,
-        next: TimelineId,
-        start: Lsn,
-    ) -> Result<(), ReceiveError> {
-        let at = self.stream.received();
-        if next <= timeline {
-            return Err(ReceiveError::TimelineBackwards { timeline, next });
-        }
-        match start > at {
-            true => Err(ReceiveError::TimelineAhead { timeline, at, next, start }),
-            false => Ok(()),
-        }
     }
 
     /// Ends the stream in good order, with a last word of what is safe; a server that does not play along

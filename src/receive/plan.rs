@@ -1,6 +1,7 @@
 //! What one stream brings: from where, of which timeline, and what ends it.
 
 use crate::pg::{Lsn, TimelineId, WalSegmentSize};
+use crate::protocol::NextTimeline;
 
 /// What is streamed.
 #[derive(Clone, Copy, Debug)]
@@ -22,13 +23,8 @@ pub(super) enum StreamEnd {
     Reached(Lsn),
     /// The user wants no more.
     Interrupted,
-    /// The timeline ended.
-    Timeline {
-        /// The next one.
-        next: TimelineId,
-        /// Where that begins.
-        start: Lsn,
-    },
+    /// The timeline ended; this one follows.
+    Timeline(NextTimeline),
 }
 
 impl StreamPlan {

@@ -98,9 +98,9 @@ impl<'a> Session<'a> {
             self.report_switch(plan);
             let (session, end) = self.stream(plan).await?;
             self = session;
-            let StreamEnd::Timeline { next, start } = end else { return Ok(()) };
-            let start = SegmentNumber::containing(start, segment_size).start(segment_size);
-            plan = StreamPlan { start, timeline: next, ..plan };
+            let StreamEnd::Timeline(next) = end else { return Ok(()) };
+            let start = SegmentNumber::containing(next.start, segment_size).start(segment_size);
+            plan = StreamPlan { start, timeline: next.timeline, ..plan };
         }
     }
 
@@ -319,7 +319,7 @@ impl<'a> Session<'a> {
         match outcome {
             Ok(end) => {
                 // Whatever happens now, nobody wants another stream.
-                self.memory.is_over = !matches!(end, StreamEnd::Timeline { .. });
+                self.memory.is_over = !matches!(end, StreamEnd::Timeline(_));
                 let (farewell, finished) = follower.finish();
                 let finishing = Finishing::new(self.job, finished, writer);
                 finishing.in_good_order(farewell, plan, end).await?;

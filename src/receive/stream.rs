@@ -161,9 +161,7 @@ impl<'a, 'c> Follower<'a, 'c> {
                 Some(WalEvent::Notice(message)) => {
                     self.job.observer.report(Event::Notice(message));
                 }
-                Some(WalEvent::TimelineEnded { next, start }) => {
-                    return Ok(Some(StreamEnd::Timeline { next, start }));
-                }
+                Some(WalEvent::TimelineEnded(next)) => return Ok(Some(StreamEnd::Timeline(next))),
                 Some(WalEvent::ServerShutDown) => return Err(ReceiveError::ServerShutDown),
                 Some(WalEvent::Started) => {
                     self.job.observer.report(Event::Started { timeline: self.plan.timeline });

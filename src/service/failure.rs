@@ -143,8 +143,7 @@ fn reason(error: &ReceiveError) -> ReconnectReason {
         | ReceiveError::SlotNotPhysical(_)
         | ReceiveError::SlotPosition { .. }
         | ReceiveError::History(HistoryError::UnexpectedName { .. })
-        | ReceiveError::TimelineBackwards { .. }
-        | ReceiveError::TimelineAhead { .. } => ReconnectReason::Refused,
+        | ReceiveError::NextTimeline(_) => ReconnectReason::Refused,
         ReceiveError::OtherCluster { .. }
         | ReceiveError::OtherSystem { .. }
         | ReceiveError::History(HistoryError::Diverged(_))

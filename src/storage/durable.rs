@@ -10,16 +10,28 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use rustix::io::Errno;
+
 use super::StorageError;
 use super::error::IoContext as _;
 
-/// Syncs a directory: the names in it are safe afterwards.
+/// Syncs a directory: the names in it are safe afterwards, where directories can be synced. As in `fsync_fname`
+/// (`file_utils.c`), it is no error that one cannot be read, or that the file system has no such sync: both are so
+/// for ever and say nothing of what was written.
 ///
 /// # Errors
-/// If it cannot be opened or synced.
+/// If it cannot be opened or synced otherwise.
 pub fn sync_directory(path: &Path) -> Result<(), StorageError> {
-    let directory = File::open(path).context("open directory", path)?;
-    directory.sync_all().context("fsync directory", path)
+    let directory = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(()),
+        opened => opened.context("open directory", path)?,
+    };
+    match directory.sync_all() {
+        Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::BADF | Errno::INVAL)) => {
+            Ok(())
+        }
+        synced => synced.context("fsync directory", path),
+    }
 }
 
 /// Directories that are synced at a time: their syncs share journal commits and flushes of the device.

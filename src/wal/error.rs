@@ -2,6 +2,7 @@
 
 use crate::net::{CommandError, ConnectError, ConnectionError};
 use crate::pg::{Lsn, OsError, TimelineId};
+use crate::protocol::TimelineError;
 use crate::storage::StorageError;
 
 /// The WAL stream cannot go on.
@@ -22,12 +23,9 @@ pub enum WalError {
     /// The second connection reached a server that has not got so far.
     #[error("starting timeline {0} is not present in the server")]
     TimelineMissing(TimelineId),
-    /// The server changed its timeline while the backup ran.
-    #[error("timeline ended at {at} before the end of the backup was reached")]
-    TimelineEnded {
-        /// The position up to which WAL was received.
-        at: Lsn,
-    },
+    /// The server names an impossible next timeline.
+    #[error(transparent)]
+    NextTimeline(#[from] TimelineError),
     /// The server stopped in good order before the end was reached.
     #[error("replication stream was terminated before stop point")]
     ServerShutDown,
@@ -66,7 +64,7 @@ impl WalError {
             }
             WalError::OtherSystem
             | WalError::TimelineMissing(_)
-            | WalError::TimelineEnded { .. }
+            | WalError::NextTimeline(_)
             | WalError::NotResumed { .. }
             | WalError::Storage(_)
             | WalError::Thread(_) => false,

@@ -1,6 +1,7 @@
 //! The files of streamed WAL: segments in a directory, or members of `pg_wal.tar`.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -32,7 +33,7 @@ pub enum WalTarget {
 /// What the files are named and cut by.
 #[derive(Clone, Copy, Debug)]
 pub struct WalFilesConfig {
-    /// The timeline of the stream.
+    /// The timeline of the stream's beginning.
     pub timeline: TimelineId,
     /// The cluster's segment size.
     pub segment_size: WalSegmentSize,
@@ -41,8 +42,8 @@ pub struct WalFilesConfig {
 /// Something to write.
 #[derive(Debug)]
 pub(super) enum WalWrite {
-    /// The contents of the timeline's history file; before any data.
-    History(Vec<u8>),
+    /// From here on another timeline than before, or than the first, with the contents of its history file.
+    Timeline(TimelineId, Vec<u8>),
     /// The next bytes of the log and where they belong.
     Data { start: Lsn, bytes: Bytes },
     /// The stream is complete.
@@ -55,6 +56,8 @@ pub struct WalFiles {
     config: WalFilesConfig,
     target: WalTarget,
     current: Option<Segment>,
+    /// Where the next bytes begin; none before the first ones of a timeline.
+    expected: Option<Lsn>,
     /// Tells the session up to where everything is on stable storage.
     flushed: watch::Sender<Lsn>,
 }
@@ -76,7 +79,7 @@ impl WalFiles {
         target: WalTarget,
         flushed: watch::Sender<Lsn>,
     ) -> Self {
-        WalFiles { config, target, current: None, flushed }
+        WalFiles { config, target, current: None, expected: None, flushed }
     }
 
     /// Writes batches until the stream is complete, then fills the last segment with zeros. If the queue ends
@@ -87,7 +90,7 @@ impl WalFiles {
     pub(super) fn run(mut self, batches: Batches<Vec<WalWrite>>) -> Result<(), StorageError> {
         for write in batches.flatten() {
             match write {
-                WalWrite::History(contents) => self.write_history(&contents)?,
+                WalWrite::Timeline(timeline, history) => self.begin_timeline(timeline, &history)?,
                 WalWrite::Data { start, bytes } => self.write(start, &bytes)?,
                 WalWrite::End => return self.finish(),
             }
@@ -95,15 +98,26 @@ impl WalFiles {
         Ok(())
     }
 
-    fn write_history(&mut self, contents: &[u8]) -> Result<(), StorageError> {
-        let name = history_file_name(self.config.timeline);
-        self.write_whole(&name, contents)?;
+    /// Leaves the timeline before and begins another one.
+    fn begin_timeline(&mut self, timeline: TimelineId, history: &[u8]) -> Result<(), StorageError> {
+        self.end_segment()?;
+        self.config.timeline = timeline;
+        self.expected = None;
+        let name = history_file_name(timeline);
+        self.write_whole(&name, history)?;
         self.mark_done(&name)
     }
 
     /// Writes the next bytes, which may belong to several segments.
     fn write(&mut self, mut start: Lsn, mut bytes: &[u8]) -> Result<(), StorageError> {
         let size = self.config.segment_size.bytes();
+        // Zeros in between would look like the end of the log.
+        if self.expected.is_some_and(|expected| start != expected) {
+            let gap = io::Error::other(format!("nothing was received before {start}"));
+            let name = self.segment_name(start);
+            return Err(StorageError::new("write WAL file", Path::new(&name), gap));
+        }
+        self.expected = start.checked_add(bytes.len() as u64);
         while !bytes.is_empty() {
             if self.current.is_none() {
                 self.open_segment(start)?;
@@ -121,9 +135,14 @@ impl WalFiles {
         Ok(())
     }
 
-    fn open_segment(&mut self, start: Lsn) -> Result<(), StorageError> {
+    fn segment_name(&self, position: Lsn) -> String {
         let WalFilesConfig { timeline, segment_size } = self.config;
-        let name = SegmentNumber::containing(start, segment_size).file_name(timeline, segment_size);
+        SegmentNumber::containing(position, segment_size).file_name(timeline, segment_size)
+    }
+
+    fn open_segment(&mut self, start: Lsn) -> Result<(), StorageError> {
+        let segment_size = self.config.segment_size;
+        let name = self.segment_name(start);
         let file = match &mut self.target {
             WalTarget::Directory { path, file_mode, .. } => {
                 let file = NewFile::create(path.join(&name), *file_mode)?;
@@ -199,15 +218,19 @@ impl WalFiles {
         }
     }
 
-    /// Completes the segment in which the stream ended, and the tar file. That segment is not marked
-    /// as done, unless it is full: the server may have more of it.
-    fn finish(mut self) -> Result<(), StorageError> {
-        if let Some(segment) = self.current.take() {
-            if let WalTarget::Tar(tar) = &mut self.target {
-                pad(tar, self.config.segment_size.bytes() - segment.filled)?;
-            }
-            self.complete(segment)?;
+    /// Completes the segment in which the timeline's stream ended. It is not marked as done, unless it is full: the
+    /// server may have more of it.
+    fn end_segment(&mut self) -> Result<(), StorageError> {
+        let Some(segment) = self.current.take() else { return Ok(()) };
+        if let WalTarget::Tar(tar) = &mut self.target {
+            pad(tar, self.config.segment_size.bytes() - segment.filled)?;
         }
+        self.complete(segment)
+    }
+
+    /// Completes the last segment, and the tar file.
+    fn finish(mut self) -> Result<(), StorageError> {
+        self.end_segment()?;
         match self.target {
             WalTarget::Tar(tar) => tar.finish(),
             WalTarget::Directory { .. } => Ok(()),
@@ -228,4 +251,24 @@ fn pad(tar: &mut TarFile, mut size: u64) -> Result<(), StorageError> {
         size -= step as u64;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_that_do_not_follow_are_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let segment_size = WalSegmentSize::from_bytes(1 << 20).unwrap();
+        let config = WalFilesConfig { timeline: TimelineId::FIRST, segment_size };
+        let path = directory.path().to_owned();
+        let target = WalTarget::Directory { path, file_mode: 0o600, sync: false };
+        let mut files = WalFiles::new(config, target, watch::Sender::new(Lsn::INVALID));
+        let start = Lsn::new(5 << 20);
+        files.write(start, &[1; 100]).unwrap();
+        files.write(Lsn::new((5 << 20) + 100), &[2; 100]).unwrap();
+        let gap = files.write(Lsn::new((5 << 20) + 300), &[3; 100]).unwrap_err();
+        assert!(gap.to_string().ends_with("nothing was received before 0/50012C"), "{gap}");
+    }
 }

@@ -1,22 +1,23 @@
 //! Driving the WAL stream of a backup: from its start to the backup's end position, over as many
-//! connections as it takes.
+//! connections and timelines as it takes.
 
-use std::pin::pin;
+mod stream;
+
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::watch;
-use tokio::time::{sleep, sleep_until, timeout, timeout_at};
+use tokio::time::{sleep, timeout_at};
 
 use super::files::{WalFiles, WalFilesConfig, WalWrite};
 use super::session::{CreatedSlot, WalSession};
 use super::{Slot, SlotUse, WalError, WalTarget};
 use crate::net::conninfo::ConnectOptions;
-use crate::net::{CommandError, Connection, ConnectionError};
 use crate::pg::{Lsn, SegmentNumber, TimelineId, Timestamp, WalSegmentSize};
-use crate::pipeline::{Ended, Worker};
+use crate::pipeline::Worker;
 use crate::protocol::command::SlotLifetime;
-use crate::protocol::{FlushReports, ServerMessage, WalEvent, WalStream, WalStreamConfig};
+use crate::protocol::{FlushReports, ServerMessage};
 use crate::storage::StorageError;
+use stream::Outcome;
 
 /// Batches of WAL that wait for the disk; each is what one read gave, at most the read buffer.
 const QUEUE_MAX: usize = 8;
@@ -28,9 +29,6 @@ const RESUME_WINDOW: Duration = Duration::from_secs(120);
 /// The pauses between attempts double from the first to the longest.
 const RESUME_PAUSE_FIRST: Duration = Duration::from_millis(100);
 const RESUME_PAUSE_MAX: Duration = Duration::from_secs(5);
-
-/// How long the server gets to agree that the stream is over, once everything is received.
-const STOP_WINDOW: Duration = Duration::from_secs(10);
 
 /// What is streamed, and how.
 #[derive(Clone, Debug)]
@@ -85,6 +83,8 @@ pub struct WalReceiver<'a> {
     files: Worker<Vec<WalWrite>, Result<(), StorageError>>,
     flushed: watch::Receiver<Lsn>,
     flush_reports: FlushReports,
+    /// The timeline that is streamed.
+    timeline: TimelineId,
     /// Everything before this is handed to the files.
     position: Lsn,
     /// Any session has streamed: from then on, a failure is a break.
@@ -92,14 +92,6 @@ pub struct WalReceiver<'a> {
     /// When resuming is given up; none while all is well.
     resume_deadline: Option<Instant>,
     resume_pause: Duration,
-}
-
-/// How one connection's stream came to its end.
-enum Outcome {
-    /// The end position is reached.
-    Complete,
-    /// The files' thread has ended, with an error.
-    FilesFailed,
 }
 
 impl<'a> WalReceiver<'a> {
@@ -129,11 +121,13 @@ impl<'a> WalReceiver<'a> {
         if config.timeline != TimelineId::FIRST {
             let history = session.timeline_history(config.timeline).await?;
             // A failure shows when the first data are handed over.
-            let _ = files.send(vec![WalWrite::History(history)]).await;
+            let _ = files.send(vec![WalWrite::Timeline(config.timeline, history)]).await;
         }
         let position =
             SegmentNumber::containing(config.start, config.segment_size).start(config.segment_size);
+        let timeline = config.timeline;
         Ok(WalReceiver {
+            timeline,
             config,
             observer,
             session: Some(session),
@@ -159,6 +153,7 @@ impl<'a> WalReceiver<'a> {
         while !self.has_reached(&end) {
             match self.stream_once(&mut end).await {
                 Ok(Outcome::Complete | Outcome::FilesFailed) => break,
+                Ok(Outcome::NextTimeline) => {}
                 // What a broken stream brought may be all that was needed.
                 Err(_) if self.has_reached(&end) => break,
                 Err(error) => self.resume(error, &mut end).await?,
@@ -213,165 +208,10 @@ impl<'a> WalReceiver<'a> {
         let (mut session, created) =
             WalSession::open(&self.config.connect, &self.config.slot).await?;
         announce(self.observer, created);
-        session.check_system(&self.config.system_identifier, self.config.timeline).await?;
+        session.check_system(&self.config.system_identifier, self.timeline).await?;
         self.session = Some(session);
         Ok(())
     }
-
-    /// Streams over the present session, which is used up by it.
-    async fn stream_once(
-        &mut self,
-        end: &mut watch::Receiver<Option<Lsn>>,
-    ) -> Result<Outcome, WalError> {
-        let Some(mut session) = self.session.take() else {
-            return Err(ConnectionError::Closed.into());
-        };
-        let started_at = Instant::now();
-        session.start_replication(self.position, self.config.timeline).await?;
-        let mut stream = WalStream::new(WalStreamConfig {
-            start: self.position,
-            status_interval: self.config.status_interval,
-            flush_reports: self.flush_reports,
-        });
-        let outcome = self.follow(&mut session.connection, &mut stream, end).await;
-        self.has_streamed |= stream.has_started();
-        // A stream that brought something, or lasted, was no failed attempt.
-        if stream.received() > stream.config().start || started_at.elapsed() > RESUME_PAUSE_MAX * 2
-        {
-            self.resume_deadline = None;
-            self.resume_pause = RESUME_PAUSE_FIRST;
-        }
-        if let Ok(Outcome::Complete) = outcome {
-            stop(&mut session.connection, &mut stream).await;
-            session.connection.terminate().await;
-        }
-        outcome
-    }
-
-    /// Follows a stream until the end is reached or it breaks.
-    async fn follow(
-        &mut self,
-        connection: &mut Connection,
-        stream: &mut WalStream,
-        end: &mut watch::Receiver<Option<Lsn>>,
-    ) -> Result<Outcome, WalError> {
-        loop {
-            if let Some(outcome) = self.drain(connection, stream).await? {
-                return Ok(outcome);
-            }
-            send_status(connection, stream).await?;
-            end.mark_unchanged();
-            if self.has_reached(end) {
-                return Ok(Outcome::Complete);
-            }
-            let wake_up = stream.poll_timeout();
-            tokio::select! {
-                received = connection.receive() => received?,
-                Ok(()) = self.flushed.changed() => {
-                    stream.handle_flushed(*self.flushed.borrow_and_update());
-                }
-                // The sender lives as long as the backup, which also ends this future.
-                Ok(()) = end.changed() => {}
-                () = sleep_until_or_forever(wake_up) => {}
-            }
-        }
-    }
-
-    /// Handles the messages that are in the read buffer and hands their WAL over as one batch.
-    async fn drain(
-        &mut self,
-        connection: &mut Connection,
-        stream: &mut WalStream,
-    ) -> Result<Option<Outcome>, WalError> {
-        let mut batch = Vec::new();
-        let outcome = collect(connection, stream, self.observer, &mut batch);
-        let outcome = outcome.map_err(|error| refused_unless_started(error, stream));
-        if !batch.is_empty() {
-            // What came before a break counts: it need not be sent again.
-            self.observer.received(stream.received().checked_sub(self.position).unwrap_or(0));
-            self.position = stream.received();
-            let mut handed_over = pin!(self.files.send(batch));
-            loop {
-                let wake_up = stream.poll_timeout();
-                tokio::select! {
-                    handed_over = &mut handed_over => match handed_over {
-                        Ok(()) => {
-                            stream.handle_written(stream.received());
-                            break;
-                        }
-                        Err(Ended) => return Ok(Some(Outcome::FilesFailed)),
-                    },
-                    () = sleep_until_or_forever(wake_up) => send_status(connection, stream).await?,
-                }
-            }
-        }
-        outcome.map(|()| None)
-    }
-}
-
-/// Sends the status update that is due, if one is: also while the disk is slow, or the server would take us
-/// for dead.
-async fn send_status(
-    connection: &mut Connection,
-    stream: &mut WalStream,
-) -> Result<(), ConnectionError> {
-    stream.handle_timeout(Instant::now());
-    if stream.poll_transmit(Instant::now(), wall_clock(), connection.output()) {
-        connection.flush().await?;
-    }
-    Ok(())
-}
-
-/// Takes what is in the read buffer apart.
-fn collect(
-    connection: &mut Connection,
-    stream: &mut WalStream,
-    observer: &dyn WalObserver,
-    batch: &mut Vec<WalWrite>,
-) -> Result<(), WalError> {
-    while let Some(message) = connection.buffered_message()? {
-        match stream.handle_message(message).map_err(ConnectionError::from)? {
-            Some(WalEvent::Data { start, bytes, .. }) => {
-                batch.push(WalWrite::Data { start, bytes })
-            }
-            Some(WalEvent::Notice(message)) => observer.notice(WalNotice::Server(message)),
-            Some(WalEvent::TimelineEnded { .. }) => {
-                return Err(WalError::TimelineEnded { at: stream.received() });
-            }
-            Some(WalEvent::ServerShutDown) => return Err(WalError::ServerShutDown),
-            Some(WalEvent::Started | WalEvent::ReplyRequested | WalEvent::Stopped) | None => {}
-        }
-    }
-    Ok(())
-}
-
-/// Says of an error in answer to START_REPLICATION that it is one.
-fn refused_unless_started(error: WalError, stream: &WalStream) -> WalError {
-    match error {
-        WalError::Connection(source) if !stream.has_started() => {
-            CommandError { command: "START_REPLICATION".to_owned(), source }.into()
-        }
-        error => error,
-    }
-}
-
-/// Ends the stream in good order. Everything is received, so a server that does not play along is
-/// left to itself.
-async fn stop(connection: &mut Connection, stream: &mut WalStream) {
-    stream.handle_stop();
-    stream.poll_transmit(Instant::now(), wall_clock(), connection.output());
-    let _ = timeout(STOP_WINDOW, async {
-        connection.flush().await?;
-        loop {
-            let message = connection.next_message().await?;
-            if let Some(WalEvent::Stopped | WalEvent::ServerShutDown) =
-                stream.handle_message(message)?
-            {
-                return Ok::<(), ConnectionError>(());
-            }
-        }
-    })
-    .await;
 }
 
 fn announce(observer: &dyn WalObserver, created: Option<CreatedSlot>) {
@@ -380,13 +220,6 @@ fn announce(observer: &dyn WalObserver, created: Option<CreatedSlot>) {
             SlotLifetime::Temporary => WalNotice::CreatedTemporarySlot(name),
             SlotLifetime::Permanent => WalNotice::CreatedSlot(name),
         });
-    }
-}
-
-async fn sleep_until_or_forever(wake_up: Option<Instant>) {
-    match wake_up {
-        Some(instant) => sleep_until(instant.into()).await,
-        None => std::future::pending().await,
     }
 }
 

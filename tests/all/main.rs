@@ -11,6 +11,7 @@
 mod support;
 
 mod auth;
+mod backup_timelines;
 mod backups;
 mod bench;
 mod checks;

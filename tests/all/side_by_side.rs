@@ -159,7 +159,8 @@ fn is_mark(line: &str) -> bool {
 fn without_time(line: &str) -> String {
     let mut fields: Vec<_> = line.split_whitespace().collect();
     fields.drain(3..5);
-    if fields.last() == Some(&"postgresql.auto.conf") {
+    // The label has two positions, of as many digits as they need.
+    if matches!(fields.last(), Some(&("postgresql.auto.conf" | "backup_label"))) {
         fields.remove(2);
     }
     fields.iter().map(|field| without_segment_number(field)).collect::<Vec<_>>().join(" ")

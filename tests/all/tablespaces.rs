@@ -15,8 +15,10 @@ use crate::support::scratch::{Scratch, names};
 use crate::support::server::Server;
 use crate::support::tree::{self, Kind};
 use crate::support::verify::{self, Wal};
+use crate::support::wait_until;
 
 on_servers!(tablespaces_go_where_they_are_mapped: pg13 pg15 pg18);
+on_servers!(a_tablespace_that_comes_up_meanwhile_is_left_to_replay: pg13 pg18);
 on_servers!(in_place_tablespaces_stay_inside: pg15 pg16 pg18);
 on_servers!(wal_goes_to_its_own_directory: pg13 pg18);
 on_servers!(the_group_has_access_as_on_the_server: pg13 pg18);
@@ -71,6 +73,30 @@ fn tablespaces_go_where_they_are_mapped(installation: Installation) {
     let restored = Server::from_backup(installation, &target);
     assert_eq!(restored.sql("SELECT count(*) FROM in_first"), "5000");
     assert_eq!(restored.sql("SELECT count(*) FROM in_existing"), "5000");
+}
+
+/// The server sends its link with the data directory, though it was not there when it listed the tablespaces.
+fn a_tablespace_that_comes_up_meanwhile_is_left_to_replay(installation: Installation) {
+    let mut server = Server::start(installation);
+    let first = create_tablespace(&server, "first");
+    server.sql("INSERT INTO in_first SELECT g FROM generate_series(1, 200000) g");
+    let scratch = Scratch::new();
+    let target = scratch.join("target");
+    let client = Client::pgsiphon().to(&server).arg(mapping(&first, &scratch.join("first")));
+    let running = client.args(["-N", "-r", "4M"]).into_directory(&target).start();
+    wait_until("the first archive to be sent", || {
+        server.sql("SELECT backup_streamed > 0 FROM pg_stat_progress_basebackup") == "t"
+    });
+    create_tablespace(&server, "second");
+    running.wait().succeeded();
+
+    verify::verify(installation, &target, Wal::Included);
+    assert_eq!(tree::walk(&target.join("pg_tblspc")).len(), 1);
+    // Replay empties the directory of the tablespace, which both servers would use.
+    server.stop();
+    give_to_server(scratch.path());
+    let restored = Server::from_backup(installation, &target);
+    assert_eq!(restored.sql("SELECT count(*) FROM in_second"), "5000");
 }
 
 fn in_place_tablespaces_stay_inside(installation: Installation) {

@@ -8,13 +8,15 @@ use pgsiphon::pg::CompressionFormat;
 use crate::support::client::Client;
 use crate::support::damage::{BackupFormat, Said, Sample};
 use crate::support::installation::Installation;
-use crate::support::scratch::Scratch;
+use crate::support::scratch::{Scratch, run};
 use crate::support::server::Server;
 use crate::support::tamper::{flip, last_segment, truncate};
+use crate::support::verify::tar_on;
 
 on_servers!(options_do_what_they_do_in_the_original: pg18);
 on_servers!(the_first_finding_ends_it_where_that_is_asked_for: pg18);
 on_servers!(tar_format_is_read_with_its_wal: pg18);
+on_servers!(archives_that_tar_packed_are_read: pg18);
 on_servers!(pages_need_no_checksums_to_be_sound: pg18);
 
 /// What is done to a backup in plain format, the arguments, and what both programs find then.
@@ -141,4 +143,32 @@ fn pages_need_no_checksums_to_be_sound(installation: Installation) {
     let verified = Client::verifybackup().args(["--pages", "-s"]).arg(scratch.join("plain")).run();
     assert_eq!(verified.status.code(), Some(1));
     assert!(verified.stderr.contains("file \"global/1262\", block 0, "), "{}", verified.stderr);
+}
+
+/// Their first member is `./`, and all names begin with it.
+fn archives_that_tar_packed_are_read(installation: Installation) {
+    let server = Server::start(installation);
+    let scratch = Scratch::new();
+    let plain = scratch.join("plain");
+    Client::pgsiphon().to(&server).arg("-N").into_directory(&plain).run().succeeded();
+    let pack = |directory: &Path, archive: &Path| {
+        run(tar_on(archive).arg("-C").arg(directory).arg("-cf").arg(archive).arg("."));
+    };
+    for suffix in ["", ".gz", ".zst"] {
+        let packed = scratch.directory(format!("packed{suffix}"));
+        pack(&plain.join("pg_wal"), &packed.join(format!("pg_wal.tar{suffix}")));
+        pack(&plain, &packed.join(format!("base.tar{suffix}")));
+        fs::copy(plain.join("backup_manifest"), packed.join("backup_manifest")).unwrap();
+        Client::verifybackup_original().arg("-n").arg(&packed).run().succeeded();
+        Client::verifybackup().arg(&packed).run().succeeded();
+    }
+    let changed = scratch.directory("changed");
+    flip(plain.join("global/1262"), 100);
+    pack(&plain, &changed.join("base.tar"));
+    fs::copy(plain.join("backup_manifest"), changed.join("backup_manifest")).unwrap();
+    let finished = Client::verifybackup().arg("-n").arg(&changed).run();
+    assert_eq!(
+        finished.errors(),
+        ["checksum mismatch for file \"global/1262\" in archive \"base.tar\""]
+    );
 }
