@@ -17,7 +17,7 @@ use crate::pipeline::Worker;
 use crate::protocol::command::SlotLifetime;
 use crate::protocol::{FlushReports, ServerMessage};
 use crate::storage::StorageError;
-use stream::Outcome;
+use stream::StreamEnd;
 
 /// Batches of WAL that wait for the disk; each is what one read gave, at most the read buffer.
 const QUEUE_MAX: usize = 8;
@@ -152,8 +152,8 @@ impl<'a> WalReceiver<'a> {
         }
         while !self.has_reached(&end) {
             match self.stream_once(&mut end).await {
-                Ok(Outcome::Complete | Outcome::FilesFailed) => break,
-                Ok(Outcome::NextTimeline) => {}
+                Ok(StreamEnd::Complete | StreamEnd::FilesFailed) => break,
+                Ok(StreamEnd::Timeline(_)) => {}
                 // What a broken stream brought may be all that was needed.
                 Err(_) if self.has_reached(&end) => break,
                 Err(error) => self.resume(error, &mut end).await?,

@@ -19,18 +19,8 @@ use crate::wal::session::WalSession;
 /// How long the server gets to agree that the stream is over, once everything is received.
 const STOP_WINDOW: Duration = Duration::from_secs(10);
 
-/// What a stream led to.
-pub(super) enum Outcome {
-    /// The end position is reached.
-    Complete,
-    /// The files' thread has ended, with an error.
-    FilesFailed,
-    /// Another timeline follows over the same session.
-    NextTimeline,
-}
-
 /// How a stream came to its end.
-enum StreamEnd {
+pub(super) enum StreamEnd {
     /// The end position is reached.
     Complete,
     /// The files' thread has ended, with an error.
@@ -44,7 +34,7 @@ impl WalReceiver<'_> {
     pub(super) async fn stream_once(
         &mut self,
         end: &mut watch::Receiver<Option<Lsn>>,
-    ) -> Result<Outcome, WalError> {
+    ) -> Result<StreamEnd, WalError> {
         let Some(mut session) = self.session.take() else {
             return Err(ConnectionError::Closed.into());
         };
@@ -55,7 +45,7 @@ impl WalReceiver<'_> {
             status_interval: self.config.status_interval,
             flush_reports: self.flush_reports,
         });
-        let outcome = self.follow(&mut session.connection, &mut stream, end).await;
+        let ended = self.follow(&mut session.connection, &mut stream, end).await;
         self.has_streamed |= stream.has_started();
         // A stream that brought something, or lasted, was no failed attempt.
         if stream.received() > stream.config().start || started_at.elapsed() > RESUME_PAUSE_MAX * 2
@@ -63,19 +53,18 @@ impl WalReceiver<'_> {
             self.resume_deadline = None;
             self.resume_pause = RESUME_PAUSE_FIRST;
         }
-        match outcome? {
-            StreamEnd::Complete => {
+        match ended {
+            Ok(StreamEnd::Complete) => {
                 stop(&mut session.connection, &mut stream).await;
                 session.connection.terminate().await;
-                Ok(Outcome::Complete)
             }
-            StreamEnd::FilesFailed => Ok(Outcome::FilesFailed),
-            StreamEnd::Timeline(next) => {
+            Ok(StreamEnd::Timeline(next)) => {
                 self.go_over_to(next, &mut session).await?;
                 self.session = Some(session);
-                Ok(Outcome::NextTimeline)
             }
+            Ok(StreamEnd::FilesFailed) | Err(_) => {}
         }
+        ended
     }
 
     /// Goes on with the timeline that follows: from the segment on in which it begins, whose earlier part is the same.
