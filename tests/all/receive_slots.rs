@@ -19,6 +19,7 @@ use crate::support::wal_files::{assert_log, segments};
 on_servers!(what_the_server_refuses_is_said_in_the_same_words: pg13 pg15 pg18);
 on_servers!(removed_wal_is_asked_for_again_and_again: pg13 pg15 pg18);
 on_servers!(removed_wal_is_skipped_and_recorded_if_the_user_wants: pg13 pg15 pg18);
+on_servers!(wal_behind_a_skipped_hole_is_asked_for_again: pg13 pg18);
 on_servers!(a_slot_that_somebody_holds_is_waited_for: pg13 pg18);
 on_servers!(a_server_without_senders_is_refused_in_the_same_words: pg13 pg18);
 
@@ -135,6 +136,41 @@ fn removed_wal_is_skipped_and_recorded_if_the_user_wants(installation: Installat
         let expected = [missing.to_string(), start.to_string(), "removed_by_server".to_owned()];
         assert_eq!(["from", "to", "cause"].map(|field| &hole[field]), expected.each_ref());
     }
+}
+
+fn wal_behind_a_skipped_hole_is_asked_for_again(installation: Installation) {
+    let server = forgetful(installation);
+    let scratch = Scratch::new();
+    let directory = scratch.directory("wal");
+    let receive = || {
+        let arguments = &["--on-hole=skip"];
+        let mut receiver = Receiver::streaming(Program::Native, &server, &directory, arguments);
+        let end = write_wal(&server, 1000);
+        receiver.wait_for(&server, end);
+        receiver.stop();
+        end
+    };
+    receive();
+    let lost = segments(&directory).pop().unwrap();
+    end_segment(&server);
+    server.sql("CHECKPOINT");
+    receive();
+    // One segment is lost, whose beginning is stored: as if a kill between two segments had left both.
+    let partial = segments(&directory).split_off(segments(&directory).len() - 2);
+    assert!(partial.iter().all(|segment| segment.is_partial), "{partial:?}");
+    assert_eq!([partial[0].start, partial[1].start], [lost.start, lost.end()]);
+    for _ in 0..3 {
+        end_segment(&server);
+    }
+    let end = receive();
+    let removed = |hole: &Value| hole["cause"] == "removed_by_server";
+    assert_eq!(holes(&directory).into_iter().filter(removed).count(), 1);
+    let behind = scratch.directory("behind");
+    for segment in segments(&directory).iter().filter(|segment| segment.start > lost.start) {
+        let name = segment.file_name();
+        fs::rename(directory.join(&name), behind.join(name)).unwrap();
+    }
+    assert_eq!(assert_log(&behind, &server, end), lost.end());
 }
 
 fn a_slot_that_somebody_holds_is_waited_for(installation: Installation) {
