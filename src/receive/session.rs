@@ -239,10 +239,11 @@ impl<'a> Session<'a> {
             (HolePolicy::Skip, WalLoss::Removed) => self.memory.skip_from = Some(from),
             // A slot that was invalidated serves nobody any more, wherever he starts.
             (HolePolicy::Refuse, _) | (HolePolicy::Skip, WalLoss::SlotInvalidated) => {
-                if self.memory.told_gone_from.replace(from) != Some(from) {
+                if self.memory.told_gone_from != Some(from) {
                     let Cluster { position, timeline, .. } = self.cluster;
                     let at_server = StartPoint { at: position, timeline };
                     self.record_hole(Some(from), at_server, HoleCause::RemovedByServer).await?;
+                    self.memory.told_gone_from = Some(from);
                 }
             }
         }
@@ -327,7 +328,9 @@ impl<'a> Session<'a> {
             }
             Err(error) => {
                 let finished = follower.abandon();
-                self.note_if_wal_is_gone(received, &error).await?;
+                if let Err(failure) = self.note_if_wal_is_gone(received, &error).await {
+                    self.job.observer.report(Event::Failed(failure));
+                }
                 let Session { job, connection, .. } = self;
                 // The server is not to wait for the disk.
                 drop(connection);
