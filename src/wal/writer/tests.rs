@@ -41,21 +41,22 @@ fn config(directory: &Path, sync: SyncPolicy, compression: Option<Compression>) 
     }
 }
 
+fn block_on<F: Future>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
 /// Writes a log from its beginning, in pieces, and ends. Returns the last progress too.
 fn write(config: WalWriterConfig, log: &[u8]) -> (Result<Suspended, WalWriteError>, WalProgress) {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(async {
+    block_on(async {
         let mut at = config.start.offset();
         let (inbox, writer) = WalWriter::start(config, Box::new(|_| {}), None).unwrap();
         for piece in log.chunks(100_000) {
-            let bytes = Bytes::copy_from_slice(piece);
-            // As if the server had more.
-            let input = WalInput::Data { start: Lsn::new(at), bytes, is_latest: false };
-            at += piece.len() as u64;
             if inbox.room().await.is_err() {
                 break;
             }
-            inbox.push(vec![input], 0);
+            // As if the server had more.
+            inbox.push(vec![data(at, piece, false)], 0);
+            at += piece.len() as u64;
         }
         drop(inbox);
         let progress = writer.progress();
@@ -63,6 +64,10 @@ fn write(config: WalWriterConfig, log: &[u8]) -> (Result<Suspended, WalWriteErro
         let progress = *progress.borrow();
         (outcome, progress)
     })
+}
+
+fn data(start: u64, bytes: &[u8], is_latest: bool) -> WalInput {
+    WalInput::Data { start: Lsn::new(start), bytes: Bytes::copy_from_slice(bytes), is_latest }
 }
 
 fn names(directory: &Path) -> Vec<String> {
@@ -217,4 +222,26 @@ fn a_directory_that_is_gone_is_an_error() {
     let (outcome, _) = write(config(&missing, SyncPolicy::Segments, None), &log(9000, 1));
     let text = outcome.unwrap_err().to_string();
     assert!(text.contains("No such file or directory"), "{text}");
+}
+
+#[test]
+fn whatever_is_read_or_written_again_shows_that_the_writer_gets_on() {
+    let log = log(SEGMENT, 1);
+    // How much there is at first, how much comes at once, and how often all that is read or written again: to find
+    // the records, to digest them, to write them; or to learn the size of two files, of which one has a digest too.
+    for (first, size) in [(SEGMENT - 1, SEGMENT - 1), (SEGMENT, SEGMENT)] {
+        let directory = TempDir::new().unwrap();
+        let config = || config(directory.path(), SyncPolicy::Segments, None);
+        write(config(), &log[..first]).0.unwrap();
+        let beats = block_on(async {
+            let (inbox, writer) = WalWriter::start(config(), Box::new(|_| {}), None).unwrap();
+            inbox.push(vec![data(START, &log[..size], false)], 0);
+            drop(inbox);
+            let heartbeat = writer.heartbeat();
+            writer.finish().await.unwrap();
+            heartbeat.count()
+        });
+        let pieces = 3 * first.div_ceil(256 << 10) as u64;
+        assert!(beats >= pieces, "{first}: {beats} of {pieces}");
+    }
 }
