@@ -51,6 +51,7 @@ impl Closer {
             heartbeat: acknowledger.heartbeat().clone(),
         };
         let work = move || {
+            let _alarm = acknowledger.panic_alarm();
             for segment in segments {
                 let end = segment.end();
                 // Who waits for this segment must not wait until the next one is full.

@@ -1,5 +1,6 @@
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -42,7 +43,7 @@ fn config(directory: &Path, sync: SyncPolicy, compression: Option<Compression>) 
 }
 
 fn block_on<F: Future>(future: F) -> F::Output {
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
 }
 
 /// Writes a log from its beginning, in pieces, and ends. Returns the last progress too.
@@ -244,4 +245,21 @@ fn whatever_is_read_or_written_again_shows_that_the_writer_gets_on() {
         let pieces = 3 * first.div_ceil(256 << 10) as u64;
         assert!(beats >= pieces, "{first}: {beats} of {pieces}");
     }
+}
+
+#[test]
+fn a_panic_is_noticed_at_once_and_reaches_whoever_finishes_the_writer() {
+    let directory = TempDir::new().unwrap();
+    let config = config(directory.path(), SyncPolicy::Segments, None);
+    block_on(async {
+        let sink: RecordSink = Box::new(|_| panic!("a record that a sink does not like"));
+        let (inbox, writer) = WalWriter::start(config, sink, None).unwrap();
+        inbox.push(vec![data(START, &log(9000, 1), false)], 0);
+        let mut progress = writer.progress();
+        let failed = progress.wait_for(|progress| progress.has_failed);
+        tokio::time::timeout(Duration::from_secs(10), failed).await.unwrap().unwrap();
+        assert_eq!(inbox.room().await, Err(Ended));
+        drop(inbox);
+        assert!(tokio::spawn(writer.finish()).await.unwrap_err().is_panic());
+    });
 }
