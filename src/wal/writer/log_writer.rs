@@ -177,8 +177,6 @@ impl LogWriter {
             return Ok(());
         }
         let sync = std::mem::take(&mut self.sync_wanted) || self.config.sync == SyncPolicy::AtOnce;
-        // What a compressor holds is only given up where somebody waits: it costs some of the compression.
-        let mut is_written = self.config.compression.is_none();
         let mut synced = None;
         if let Some(segment) = &mut self.segment {
             match (sync, self.config.sync) {
@@ -188,13 +186,18 @@ impl LogWriter {
                 (true, SyncPolicy::Never) => segment.flush()?,
                 (false, _) => segment.write_out()?,
             }
-            is_written |= sync;
             synced = sync.then_some(self.position);
         }
-        let written = if is_written { self.position } else { Lsn::INVALID };
         self.more_syncs_follow = sync && self.config.sync == SyncPolicy::AtOnce && self.is_latest;
-        self.acknowledger.settled(written, synced, self.last_commit);
+        self.acknowledger.settled(self.written(), synced, self.last_commit);
         Ok(())
+    }
+
+    /// Returns up to where everything is written after [`Segment::write_out`], whatever is synced. What a compressor
+    /// holds is only given up where somebody waits, as it costs some of the compression, and at the end of a segment,
+    /// beside the next one: then it is written with all before it only when it is synced.
+    fn written(&self) -> Lsn {
+        if self.config.compression.is_none() { self.position } else { Lsn::INVALID }
     }
 
     /// Closes what is there; a segment that is not complete keeps its partial name.
@@ -210,7 +213,7 @@ impl LogWriter {
             }
             file.close()?;
             if !is_behind {
-                self.acknowledger.settled(self.position, Some(self.position), self.last_commit);
+                self.acknowledger.settled(self.written(), Some(self.position), self.last_commit);
             }
             not_renamed = Some(name);
         }

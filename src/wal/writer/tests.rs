@@ -1,11 +1,17 @@
 use std::fs;
+use std::ops::ControlFlow;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
+use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
 use tempfile::TempDir;
 
 use super::*;
-use crate::pg::ServerVersion;
+use crate::pg::{CompressionFormat, ServerVersion};
+use crate::storage::{StoredEnd, read_stored};
 use crate::walrecord::fixture::{SEGMENT_SIZE, START, SYSTEM_IDENTIFIER, WalBuilder};
 
 const SEGMENT: usize = SEGMENT_SIZE as usize;
@@ -81,8 +87,12 @@ fn names(directory: &Path) -> Vec<String> {
 
 fn gunzip(path: &Path) -> Vec<u8> {
     let mut contents = Vec::new();
-    let mut decoder = flate2::read::MultiGzDecoder::new(fs::File::open(path).unwrap());
-    std::io::Read::read_to_end(&mut decoder, &mut contents).unwrap();
+    let end = read_stored(path, Some(CompressionFormat::Gzip), &mut |bytes| {
+        contents.extend_from_slice(bytes);
+        ControlFlow::Continue(())
+    });
+    // One that is under way has no end yet.
+    assert!(end.unwrap() == StoredEnd::Whole || path.extension().unwrap() == "partial");
     contents
 }
 
@@ -261,5 +271,47 @@ fn a_panic_is_noticed_at_once_and_reaches_whoever_finishes_the_writer() {
         assert_eq!(inbox.room().await, Err(Ended));
         drop(inbox);
         assert!(tokio::spawn(writer.finish()).await.unwrap_err().is_panic());
+    });
+}
+
+/// Lets whoever reads a named pipe find it empty, until told to end.
+fn release(fifo: &Path, end: &AtomicBool) {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).custom_flags(OFlags::NONBLOCK.bits().try_into().unwrap());
+    while !end.load(Ordering::Relaxed) {
+        // Nobody may read it now, and in the end it is a segment.
+        let _ = options.open(fifo);
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn what_the_compressor_of_a_complete_segment_holds_is_not_told_as_written() {
+    let log = log(SEGMENT + 30_000, 1);
+    let directory = TempDir::new().unwrap();
+    // Looking whether it may be replaced takes until somebody writes to it.
+    let fifo = directory.path().join(format!("{FIRST}.gz"));
+    mknodat(CWD, &fifo, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let config = config(directory.path(), SyncPolicy::AtOnce, GZIP);
+    let second = directory.path().join(format!("{SECOND}.gz.partial"));
+    block_on(async {
+        let (inbox, writer) = WalWriter::start(config, Box::new(|_| {}), None).unwrap();
+        let progress = writer.progress();
+        let (before, behind) = log.split_at(SEGMENT + 15_000);
+        inbox.push(vec![data(START, before, true)], 0);
+        inbox.push(vec![data(START + before.len() as u64, behind, true)], 0);
+        // When the second piece is stored, it was told how far the first one is.
+        while !second.exists() || gunzip(&second) != log[SEGMENT..] {
+            thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!(progress.borrow().written, Lsn::INVALID);
+        drop(inbox);
+        let end = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&end);
+        let releasing = thread::spawn(move || release(&fifo, &seen));
+        writer.finish().await.unwrap();
+        end.store(true, Ordering::Relaxed);
+        releasing.join().unwrap();
+        assert_eq!(progress.borrow().written, Lsn::new(START + log.len() as u64));
     });
 }
