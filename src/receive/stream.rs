@@ -101,17 +101,8 @@ impl<'a, 'c> Follower<'a, 'c> {
                 received = self.connection.receive() => received.map_err(|e| self.failure(e))?,
                 changed = self.writing.progress.changed() => changed.map_err(|_| ReceiveError::WriterEnded)?,
                 () = self.job.interrupt.cancelled() => return Ok(StreamEnd::Interrupted),
-                () = self.alarm.at_or_before(wake_up) => self.sync_for_status(),
+                () = self.alarm.at_or_before(wake_up) => {}
             }
-        }
-    }
-
-    /// Has what is received synced when a status update is due, so that what the server knows to be safe is
-    /// never older than an interval.
-    fn sync_for_status(&mut self) {
-        let is_due = self.stream.poll_timeout().is_some_and(|due| due <= Instant::now());
-        if is_due && self.job.config.flush_reports() == FlushReports::Send {
-            self.writing.inbox.push(vec![WalInput::Sync], 0);
         }
     }
 
@@ -261,6 +252,7 @@ impl<'a, 'c> Follower<'a, 'c> {
     /// Sends the status update that is due, if one is.
     async fn send_status(&mut self) -> Result<(), ReceiveError> {
         let now = Instant::now();
+        self.sync_for_status(now);
         self.stream.handle_timeout(now);
         if self.stream.poll_transmit(now, wall_clock(), self.connection.output()) {
             // A server that reads nothing must not keep us from receiving, nor for ever.
@@ -270,6 +262,15 @@ impl<'a, 'c> Follower<'a, 'c> {
             }
         }
         Ok(())
+    }
+
+    /// Has what is received synced when a status update is due, so that what the server knows to be safe is
+    /// never older than an interval.
+    fn sync_for_status(&self, now: Instant) {
+        let is_due = self.stream.poll_timeout().is_some_and(|due| due <= now);
+        if is_due && self.job.config.flush_reports() == FlushReports::Send {
+            self.writing.inbox.push(vec![WalInput::Sync], 0);
+        }
     }
 
     /// Gives the stream up; what was handed over is still written.
