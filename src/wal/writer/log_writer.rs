@@ -74,7 +74,6 @@ impl LogWriter {
         }
         for item in items {
             self.handle(item)?;
-            self.acknowledger.heartbeat().beat();
             self.settle_if_overdue()?;
         }
         if self.sync_wanted || self.is_latest { self.settle() } else { Ok(()) }
@@ -103,7 +102,9 @@ impl LogWriter {
             WalInput::Data { start, bytes, is_latest } => {
                 self.is_latest = is_latest;
                 self.unsettled_since.get_or_insert_with(Instant::now);
-                self.prove_and_append(start, &bytes)
+                self.prove_and_append(start, &bytes)?;
+                self.acknowledger.heartbeat().beat();
+                Ok(())
             }
             WalInput::Sync => {
                 self.sync_wanted = true;
@@ -174,6 +175,8 @@ impl LogWriter {
     pub(super) fn settle(&mut self) -> Result<(), WalWriteError> {
         self.unsettled_since = None;
         if self.segment.as_ref().is_some_and(|segment| segment.is_behind(self.is_latest)) {
+            // It is not the disk that keeps anybody waiting.
+            self.acknowledger.heartbeat().beat();
             return Ok(());
         }
         let sync = std::mem::take(&mut self.sync_wanted) || self.config.sync == SyncPolicy::AtOnce;
