@@ -39,7 +39,9 @@ pub struct Memory {
     pub(super) written_max: Lsn,
     /// Whether the user or the end position has ended the last stream.
     pub(super) is_over: bool,
-    /// WAL from here on is gone from the server, and receiving is to go on elsewhere.
+    /// WAL from here on was found to be gone, and need not be received.
+    pub(super) gone_from: Option<Lsn>,
+    /// The same, and receiving is to go on behind it.
     pub(super) skip_from: Option<Lsn>,
     /// The position from which on WAL was found to be gone.
     pub(super) told_gone_from: Option<Lsn>,
@@ -56,6 +58,12 @@ impl Memory {
     /// Returns the cluster that is received from, as its first server printed it.
     pub fn system_identifier(&self) -> Option<&str> {
         self.system_identifier.as_deref()
+    }
+
+    /// Lets the next attempt go on where its server is, if WAL was found to be gone that the user lets go of. Until
+    /// then, it is asked for: another server of the cluster may have it.
+    pub fn skip_what_is_gone(&mut self) {
+        self.skip_from = self.gone_from.take().or(self.skip_from);
     }
 
     /// Says whether anything was written since this was asked last, so that the next attempt need not wait for long.
@@ -80,6 +88,7 @@ pub async fn run(job: ReceiveJob<'_>, connection: Connection) -> Result<(), Rece
         if error.is_final() || memory.is_over {
             return Err(error);
         }
+        memory.skip_what_is_gone();
         if memory.take_success() {
             pauses.reset();
         }

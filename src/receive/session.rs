@@ -228,7 +228,7 @@ impl<'a> Session<'a> {
     }
 
     /// Looks whether an error says that the WAL from a position on is gone. Then that is a hole, and with
-    /// [`HolePolicy::Skip`] the next attempt begins behind it.
+    /// [`HolePolicy::Skip`] a later attempt may begin behind it.
     async fn note_if_wal_is_gone(
         &mut self,
         from: Lsn,
@@ -236,13 +236,14 @@ impl<'a> Session<'a> {
     ) -> Result<(), ReceiveError> {
         let Some(loss) = error.wal_loss() else { return Ok(()) };
         match (self.job.config.on_hole, loss) {
-            (HolePolicy::Skip, WalLoss::Removed) => self.memory.skip_from = Some(from),
+            (HolePolicy::Skip, WalLoss::Removed) => self.memory.gone_from = Some(from),
             // A slot that was invalidated serves nobody any more, wherever he starts.
             (HolePolicy::Refuse, _) | (HolePolicy::Skip, WalLoss::SlotInvalidated) => {
-                if self.memory.told_gone_from.replace(from) != Some(from) {
+                if self.memory.told_gone_from != Some(from) {
                     let Cluster { position, timeline, .. } = self.cluster;
                     let at_server = StartPoint { at: position, timeline };
                     self.record_hole(Some(from), at_server, HoleCause::RemovedByServer).await?;
+                    self.memory.told_gone_from = Some(from);
                 }
             }
         }
@@ -316,6 +317,10 @@ impl<'a> Session<'a> {
         let written = writer.progress().borrow().written;
         self.memory.has_streamed |= written > self.memory.written_max.max(plan.start);
         self.memory.written_max = self.memory.written_max.max(written);
+        if received > plan.start {
+            // This server has what another one had not.
+            self.memory.gone_from = None;
+        }
         match outcome {
             Ok(end) => {
                 // Whatever happens now, nobody wants another stream.
@@ -327,7 +332,9 @@ impl<'a> Session<'a> {
             }
             Err(error) => {
                 let finished = follower.abandon();
-                self.note_if_wal_is_gone(received, &error).await?;
+                if let Err(failure) = self.note_if_wal_is_gone(received, &error).await {
+                    self.job.observer.report(Event::Failed(failure));
+                }
                 let Session { job, connection, .. } = self;
                 // The server is not to wait for the disk.
                 drop(connection);

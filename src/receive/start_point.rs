@@ -14,9 +14,10 @@ use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
+use super::holes;
 use super::report::Event;
 use crate::archive::codec::{DecodeError, Decoder};
-use crate::pg::{CompressionFormat, Lsn, TimelineId, WalFileName, WalSegmentSize};
+use crate::pg::{CompressionFormat, Lsn, SegmentNumber, TimelineId, WalFileName, WalSegmentSize};
 use crate::storage::StorageError;
 
 /// How much of a compressed file is read at once. The original's, so that both stop at the same point of a file
@@ -60,7 +61,7 @@ pub(super) fn find(
     });
     while let Some(name) = names.pop() {
         if counts(directory, name, segment_size, report)? {
-            let name = first_unfinished(&names, name, segment_size);
+            let name = first_unfinished(directory, &names, name, segment_size)?;
             let point = start_behind(name, segment_size);
             return Ok(point.map(|point| Found { point, name }));
         }
@@ -85,28 +86,55 @@ fn segment_names(
 
 /// Returns the first of the partial segments that end with this one. A receiver of ours begins a segment while the
 /// one before it is still being brought to stable storage; if it dies then, both are partial. The original never
-/// leaves that, and would go on with the last one. One run leaves files of one form.
+/// leaves that, and would go on with the last one.
+///
+/// Where a hole ends that was skipped, the segment before is partial too, but the server has no more of it.
 fn first_unfinished(
+    directory: &Path,
     names: &[WalFileName],
     last: WalFileName,
     segment_size: WalSegmentSize,
-) -> WalFileName {
-    let mut first = last;
+) -> Result<WalFileName, StorageError> {
+    let unfinished = unfinished(names, last, segment_size);
+    let holes = if unfinished.len() > 1 { holes::holes(directory)? } else { Vec::new() };
+    // A longer hole leaves no two such segments side by side: they came when it was filled.
+    let ends_hole = |name: &&WalFileName| {
+        holes.iter().filter(|hole| hole.timeline == name.timeline).any(|hole| {
+            let from = hole.from.map(|from| SegmentNumber::containing(from, segment_size));
+            hole.to == name.segment.start(segment_size)
+                && from.and_then(|from| from.next(segment_size)) == Some(name.segment)
+        })
+    };
+    let first = unfinished.iter().find(ends_hole).or(unfinished.last());
+    Ok(first.copied().unwrap_or(last))
+}
+
+/// Returns the partial segments in a row that end with this one, from the highest to the lowest; if it is not partial,
+/// none. One run leaves files of one form.
+fn unfinished(
+    names: &[WalFileName],
+    last: WalFileName,
+    segment_size: WalSegmentSize,
+) -> Vec<WalFileName> {
     if !last.is_partial {
-        return first;
+        return Vec::new();
     }
-    // From the highest to the lowest; of one segment, complete files come first.
+    let (mut unfinished, mut first) = (vec![last], last);
+    // Of one segment, complete files come first.
     for name in names.iter().rev().filter(|name| name.timeline == last.timeline) {
         let is_before = name.segment.next(segment_size) == Some(first.segment);
         match (is_before, name.is_partial) {
-            (true, true) if name.compression == last.compression => first = *name,
+            (true, true) if name.compression == last.compression => {
+                first = *name;
+                unfinished.push(first);
+            }
             (true, true) => {}
             (true, false) => break,
             (false, _) if name.segment == first.segment && !name.is_partial => break,
             (false, _) => {}
         }
     }
-    first
+    unfinished
 }
 
 /// Returns where to go on if this is the highest segment.

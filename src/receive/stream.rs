@@ -32,6 +32,17 @@ pub(super) struct Writing {
     pub(super) side_failures: mpsc::Receiver<String>,
 }
 
+/// What the server wants to see acknowledged, and the disk owes.
+#[derive(Clone, Copy, Debug)]
+struct Owed {
+    position: Lsn,
+    /// When the server asked last.
+    asked: Instant,
+    /// Whether it asks again as soon as it has a reply, as one does that is to shut down. Who only wants to know whether
+    /// we are there does not.
+    is_pressing: bool,
+}
+
 /// A stream that is being followed.
 pub(super) struct Follower<'a, 'c> {
     job: ReceiveJob<'a>,
@@ -41,8 +52,7 @@ pub(super) struct Follower<'a, 'c> {
     stream: WalStream,
     /// What was reported last, or would have been.
     flushed: Lsn,
-    /// The position that the server wants to see acknowledged, and the disk owes.
-    owed: Option<Lsn>,
+    owed: Option<Owed>,
     alarm: Alarm,
     finished: FinishedSegments<'a>,
 }
@@ -101,16 +111,16 @@ impl<'a, 'c> Follower<'a, 'c> {
                 received = self.connection.receive() => received.map_err(|e| self.failure(e))?,
                 changed = self.writing.progress.changed() => changed.map_err(|_| ReceiveError::WriterEnded)?,
                 () = self.job.interrupt.cancelled() => return Ok(StreamEnd::Interrupted),
-                () = self.alarm.at_or_before(wake_up) => self.sync_for_status(),
+                () = self.alarm.at_or_before(wake_up) => self.remind(),
             }
         }
     }
 
-    /// Has what is received synced when a status update is due, so that what the server knows to be safe is
-    /// never older than an interval.
-    fn sync_for_status(&mut self) {
-        let is_due = self.stream.poll_timeout().is_some_and(|due| due <= Instant::now());
-        if is_due && self.job.config.flush_reports() == FlushReports::Send {
+    /// Asks the writer once more for what it owes. If it has not received again all that an earlier run stored, because
+    /// the server itself does not have that yet, it shows at least that it is there; to a pressing server that is no
+    /// help.
+    fn remind(&self) {
+        if self.owed.is_some_and(|owed| !owed.is_pressing) {
             self.writing.inbox.push(vec![WalInput::Sync], 0);
         }
     }
@@ -179,11 +189,16 @@ impl<'a, 'c> Follower<'a, 'c> {
 
     /// Notes that the server wants to see everything so far acknowledged; says whether the writer must hear of it.
     fn owe(&mut self) -> bool {
-        let position = self.stream.received();
-        if self.owed.is_some() || position == self.plan.start || self.is_paid(position) {
+        let (position, asked) = (self.stream.received(), Instant::now());
+        if let Some(owed) = &mut self.owed {
+            owed.is_pressing |= asked.duration_since(owed.asked) < BLOCKED_STATUS_INTERVAL;
+            owed.asked = asked;
             return false;
         }
-        self.owed = Some(position);
+        if position == self.plan.start || self.is_paid(position) {
+            return false;
+        }
+        self.owed = Some(Owed { position, asked, is_pressing: false });
         self.writing.patience.renew();
         true
     }
@@ -211,7 +226,7 @@ impl<'a, 'c> Follower<'a, 'c> {
             self.stream.handle_news();
         }
         self.finished.report(progress);
-        if self.owed.is_some_and(|position| self.is_paid(position)) {
+        if self.owed.is_some_and(|owed| self.is_paid(owed.position)) {
             self.owed = None;
             self.stream.handle_news();
         }
@@ -259,6 +274,7 @@ impl<'a, 'c> Follower<'a, 'c> {
     /// Sends the status update that is due, if one is.
     async fn send_status(&mut self) -> Result<(), ReceiveError> {
         let now = Instant::now();
+        self.sync_for_status(now);
         self.stream.handle_timeout(now);
         if self.stream.poll_transmit(now, wall_clock(), self.connection.output()) {
             // A server that reads nothing must not keep us from receiving, nor for ever.
@@ -268,6 +284,15 @@ impl<'a, 'c> Follower<'a, 'c> {
             }
         }
         Ok(())
+    }
+
+    /// Has what is received synced when a status update is due, so that what the server knows to be safe is
+    /// never older than an interval. What is owed is being synced.
+    fn sync_for_status(&self, now: Instant) {
+        let is_due = self.stream.poll_timeout().is_some_and(|due| due <= now);
+        if is_due && self.owed.is_none() && self.job.config.flush_reports() == FlushReports::Send {
+            self.writing.inbox.push(vec![WalInput::Sync], 0);
+        }
     }
 
     /// Gives the stream up; what was handed over is still written.

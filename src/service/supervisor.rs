@@ -220,8 +220,11 @@ impl Supervisor {
             self.slot_is_lost = true;
             self.tell_slot_loss(failure);
         }
-        if failure.speaks_for_the_host() && self.has_other_host() {
-            return;
+        if failure.speaks_for_the_host() {
+            if self.has_other_host() {
+                return;
+            }
+            self.memory.skip_what_is_gone();
         }
         if failure.needs_somebody(self.receive.on_hole) && !self.can_recreate() {
             self.pauses.lengthen();

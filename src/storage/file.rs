@@ -59,11 +59,11 @@ impl NewFile {
         self.file.write_all_at(bytes, offset).context("write to file", &self.path)
     }
 
-    /// Reads bytes from the beginning and writes them where they were.
+    /// Reads bytes from the beginning and writes them where they were; calls `progress` for each piece.
     ///
     /// # Errors
     /// If there are not so many, or they cannot be written.
-    pub(super) fn write_again(&self, size: u64) -> Result<(), StorageError> {
+    pub(super) fn write_again(&self, size: u64, progress: &dyn Fn()) -> Result<(), StorageError> {
         let mut chunk = vec![0; 256 << 10];
         let mut offset = 0;
         while offset < size {
@@ -71,6 +71,7 @@ impl NewFile {
             let bytes = chunk.get_mut(..length).unwrap_or_default();
             self.file.read_exact_at(bytes, offset).context("read file", &self.path)?;
             self.write_at(bytes, offset)?;
+            progress();
             offset += length as u64;
         }
         Ok(())

@@ -180,12 +180,13 @@ impl SegmentFile {
     }
 
     /// Writes what the file holds at its beginning once more, as it is, so that the next sync covers it also if an
-    /// earlier one failed: the system takes what a failed sync was to write for written.
+    /// earlier one failed: the system takes what a failed sync was to write for written. `progress` is called for each
+    /// piece of it.
     ///
     /// # Errors
     /// If reading or writing fails.
-    pub fn write_again(&self, size: u64) -> Result<(), StorageError> {
-        self.file.file.write_again(size)
+    pub fn write_again(&self, size: u64, progress: &dyn Fn()) -> Result<(), StorageError> {
+        self.file.file.write_again(size, progress)
     }
 
     /// Ends the file: what is compressed becomes a whole stream, everything is written. Returns it for syncing

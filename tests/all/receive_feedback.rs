@@ -6,7 +6,11 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use pgsiphon::pg::Lsn;
+use rustix::process::Signal;
 
+use crate::fake_server::Fault;
+use crate::fake_server::run::for_each;
+use crate::hostile_wal::{Encounter, MESSAGE_SIZE, Material, question};
 use crate::support::installation::Installation;
 use crate::support::receive::{Program, Receiver, lsn, source, write_wal};
 use crate::support::scratch::{self, Scratch};
@@ -16,6 +20,7 @@ use crate::support::wal_files::holds;
 
 on_servers!(the_server_hears_what_the_options_say: pg13 pg15 pg18);
 on_servers!(a_server_that_asks_is_answered_in_time: pg13 pg18);
+on_servers!(a_server_that_is_behind_what_is_stored_is_kept_unless_it_presses: pg18);
 on_servers!(a_fast_shutdown_does_not_wait_long_and_nothing_is_lost: pg13 pg15 pg18);
 on_servers!(a_slot_keeps_all_that_the_files_do_not_hold: pg13 pg18);
 on_servers!(a_commit_that_waits_for_the_receiver_is_in_the_files: pg13 pg18);
@@ -71,6 +76,33 @@ fn a_server_that_asks_is_answered_in_time(installation: Installation) {
 
 /// The size of the record that a shutdown ends with, in the release with the shortest one.
 const SHUTDOWN_RECORD_SIZE: u64 = 114;
+
+/// A standby may not have yet what its primary had sent. That is nothing that the disk owes; but who presses, as a
+/// standby does that is to shut down, does not wait for ever.
+fn a_server_that_is_behind_what_is_stored_is_kept_unless_it_presses(installation: Installation) {
+    let material = Material::from_server(installation);
+    let session = |size: usize, questions: usize| {
+        material.session("1", [material.sound(size), question().repeat(questions)].concat())
+    };
+    // With a status update that is due meanwhile, and without.
+    let table = [("1", 1, false), ("60", 1, false), ("1", 2, true), ("60", 2, true)];
+    for_each(&table, |&(interval, questions, presses)| {
+        let first = Encounter::of(session(4 * MESSAGE_SIZE, 1), &[]);
+        let Encounter { server, running, scratch } = first;
+        wait_until("what is stored", || server.acknowledged() > material.at(3 * MESSAGE_SIZE));
+        running.signal(Signal::KILL);
+        running.wait();
+        let sessions = vec![session(2 * MESSAGE_SIZE, questions)];
+        let encounter = Encounter::in_directory(scratch, sessions, Fault::None, &["-s", interval]);
+        let begun = Instant::now();
+        let gives_up = || encounter.running.said().contains("the connection is given up");
+        // For longer than a disk may take.
+        let is_kept = || !presses && begun.elapsed().as_secs() >= 8;
+        wait_until("the end of patience", || gives_up() || is_kept());
+        assert_eq!(gives_up(), presses, "{}", encounter.running.said());
+        assert_eq!(encounter.server.acknowledged(), Lsn::INVALID);
+    });
+}
 
 fn a_fast_shutdown_does_not_wait_long_and_nothing_is_lost(installation: Installation) {
     let table: [&[&str]; 5] = [

@@ -18,7 +18,9 @@ use crate::support::wal_files::{assert_log, segments};
 
 on_servers!(what_the_server_refuses_is_said_in_the_same_words: pg13 pg15 pg18);
 on_servers!(removed_wal_is_asked_for_again_and_again: pg13 pg15 pg18);
+on_servers!(a_hole_that_could_not_be_recorded_is_recorded_later: pg13 pg18);
 on_servers!(removed_wal_is_skipped_and_recorded_if_the_user_wants: pg13 pg15 pg18);
+on_servers!(wal_behind_a_skipped_hole_is_asked_for_again: pg13 pg18);
 on_servers!(a_slot_that_somebody_holds_is_waited_for: pg13 pg18);
 on_servers!(a_server_without_senders_is_refused_in_the_same_words: pg13 pg18);
 
@@ -100,6 +102,29 @@ fn removed_wal_is_asked_for_again_and_again(installation: Installation) {
     }
 }
 
+fn a_hole_that_could_not_be_recorded_is_recorded_later(installation: Installation) {
+    let server = forgetful(installation);
+    let scratch = Scratch::new();
+    let directory = scratch.directory("wal");
+    let missing = lose_wal(&server, &directory, &[]);
+    let record = directory.join(".pgsiphon-holes");
+    fs::remove_file(&record).unwrap();
+    fs::create_dir(&record).unwrap();
+    let mut receiver = Receiver::start(Program::Native, &server, &directory, &[]);
+    receiver.wait_until_says("disconnected; waiting ", 1);
+    fs::remove_dir(&record).unwrap();
+    receiver.wait_until_says(&format!("warning: WAL from {missing} to "), 1);
+    // The cause is told each time, the failure beside it.
+    receiver.wait_until_says("disconnected; waiting ", 2);
+    let said = receiver.stop().stderr;
+    let failure = format!("error: could not open file \"{}\": Is a directory", record.display());
+    assert_eq!(said.matches(&failure).count(), 1, "{said}");
+    assert_eq!(said.matches(" has already been removed\n").count(), 2, "{said}");
+    let hole = holes(&directory).pop().unwrap();
+    let expected = [missing.to_string(), "removed_by_server".to_owned()];
+    assert_eq!(["from", "cause"].map(|field| &hole[field]), expected.each_ref());
+}
+
 /// Reads the record of holes in a directory.
 fn holes(directory: &Path) -> Vec<Value> {
     let text = fs::read_to_string(directory.join(".pgsiphon-holes")).unwrap_or_default();
@@ -135,6 +160,41 @@ fn removed_wal_is_skipped_and_recorded_if_the_user_wants(installation: Installat
         let expected = [missing.to_string(), start.to_string(), "removed_by_server".to_owned()];
         assert_eq!(["from", "to", "cause"].map(|field| &hole[field]), expected.each_ref());
     }
+}
+
+fn wal_behind_a_skipped_hole_is_asked_for_again(installation: Installation) {
+    let server = forgetful(installation);
+    let scratch = Scratch::new();
+    let directory = scratch.directory("wal");
+    let receive = || {
+        let arguments = &["--on-hole=skip"];
+        let mut receiver = Receiver::streaming(Program::Native, &server, &directory, arguments);
+        let end = write_wal(&server, 1000);
+        receiver.wait_for(&server, end);
+        receiver.stop();
+        end
+    };
+    receive();
+    let lost = segments(&directory).pop().unwrap();
+    end_segment(&server);
+    server.sql("CHECKPOINT");
+    receive();
+    // One segment is lost, whose beginning is stored: as if a kill between two segments had left both.
+    let partial = segments(&directory).split_off(segments(&directory).len() - 2);
+    assert!(partial.iter().all(|segment| segment.is_partial), "{partial:?}");
+    assert_eq!([partial[0].start, partial[1].start], [lost.start, lost.end()]);
+    for _ in 0..3 {
+        end_segment(&server);
+    }
+    let end = receive();
+    let removed = |hole: &Value| hole["cause"] == "removed_by_server";
+    assert_eq!(holes(&directory).into_iter().filter(removed).count(), 1);
+    let behind = scratch.directory("behind");
+    for segment in segments(&directory).iter().filter(|segment| segment.start > lost.start) {
+        let name = segment.file_name();
+        fs::rename(directory.join(&name), behind.join(name)).unwrap();
+    }
+    assert_eq!(assert_log(&behind, &server, end), lost.end());
 }
 
 fn a_slot_that_somebody_holds_is_waited_for(installation: Installation) {

@@ -1,10 +1,11 @@
 //! The service as a library: servers that die, move and lose slots, and what is told of it.
 
 use std::fs;
+use std::path::Path;
 
 use pgsiphon::pg::Lsn;
 use pgsiphon::service::{
-    Changes, EventKind, Phase, ServerConfig, ServerRole, SlotConfig, SlotPolicy,
+    Changes, Conninfo, EventKind, Phase, ServerConfig, ServerRole, SlotConfig, SlotPolicy,
 };
 
 use crate::support::installation::Installation;
@@ -20,6 +21,8 @@ on_servers!(a_missing_slot_is_created_and_everything_is_received: pg13 pg18);
 on_servers!(a_server_that_restarts_is_received_from_again: pg13 pg18);
 on_servers!(mirror_slots_keep_wal_for_a_promotion: pg13 pg18);
 on_servers!(an_invalidated_slot_is_made_anew_and_the_hole_is_told: pg13 pg18);
+on_servers!(wal_that_another_host_has_is_not_skipped: pg13 pg18);
+on_servers!(wal_that_no_host_has_is_skipped: pg18);
 on_servers!(a_dead_server_does_not_touch_another: pg18);
 on_servers!(only_what_changed_is_restarted: pg18);
 on_servers!(another_cluster_is_passed_over_also_after_a_restart: pg18);
@@ -154,6 +157,57 @@ fn an_invalidated_slot_is_made_anew_and_the_hole_is_told(installation: Installat
     client.args(["-N", "-c", "fast"]).into_directory(&backup).run().succeeded();
     service.wait_for_event("main", EventKind::HoleCovered);
     service.wait_for("main", "no hole", |status| status.open_holes.is_empty());
+}
+
+/// Receives something from hosts, then lets the first of them remove what comes next when the others have it; returns
+/// where that begins, and the service that receives again.
+fn receive_without_the_first_host(
+    hosts: &[&Server],
+    directory: &Path,
+    wait: impl Fn(Lsn),
+) -> (Lsn, Service) {
+    let wanted = server_config("main", hosts, directory);
+    let any = format!("{} target_session_attrs=any", wanted.conninfo.reveal());
+    let wanted = ServerConfig { slot: None, conninfo: Conninfo::new(any), ..wanted };
+    let service = Service::start(std::slice::from_ref(&wanted));
+    let missing = end_segment(hosts[0]);
+    service.wait_until_flushed("main", missing);
+    drop(service);
+    for _ in 0..6 {
+        end_segment(hosts[0]);
+    }
+    wait(write_wal(hosts[0], 1000));
+    hosts[0].sql("CHECKPOINT");
+    (missing, Service::start(&[wanted]))
+}
+
+fn wal_that_another_host_has_is_not_skipped(installation: Installation) {
+    let builder = Server::builder(installation).initdb(&["--wal-segsize=1"]);
+    let primary = builder.setting("wal_keep_size=0").start();
+    let scratch = Scratch::new();
+    let standby = standby_of(&primary, installation, &scratch.join("standby"));
+    let (directory, hosts) = (scratch.directory("wal"), [&primary, &standby]);
+    let wait = |end| wait_for_replay(&standby, end);
+    let (_, service) = receive_without_the_first_host(&hosts, &directory, wait);
+    let end = write_wal(&primary, 10_000);
+    service.wait_until_flushed("main", end);
+    let status = service.status("main");
+    assert_eq!(status.role, Some(ServerRole::Standby));
+    assert!(status.open_holes.iter().all(|hole| hole.from.is_none()), "{status:#?}");
+    drop(service);
+    assert_log(&directory, &standby, end);
+}
+
+fn wal_that_no_host_has_is_skipped(installation: Installation) {
+    let builder = Server::builder(installation).initdb(&["--wal-segsize=1"]);
+    let server = builder.setting("wal_keep_size=0").start();
+    let scratch = Scratch::new();
+    let (directory, hosts) = (scratch.directory("wal"), [&server, &server]);
+    let (missing, service) = receive_without_the_first_host(&hosts, &directory, |_| {});
+    service.wait_for("main", "the hole", |status| {
+        status.open_holes.iter().any(|hole| hole.from == Some(missing))
+    });
+    service.wait_until_flushed("main", write_wal(&server, 10_000));
 }
 
 fn a_dead_server_does_not_touch_another(installation: Installation) {

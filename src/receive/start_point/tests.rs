@@ -7,6 +7,16 @@ use super::*;
 
 const SIZE: usize = 1 << 20;
 
+/// A hole that was skipped, up to where segment 9 begins.
+const SKIPPED_HOLE: &[u8] = br#"{"from":"0/800000","to":"0/900000","timeline":1,"cause":"removed_by_server","noticed":"2000-01-01T00:00:00.000000Z"}"#;
+
+/// Holes that end elsewhere, on another timeline, begin before segment 8, or where nothing is known of.
+const OTHER_HOLES: &[u8] = br#"
+{"from":"0/700000","to":"0/800000","timeline":1,"cause":"removed_by_server","noticed":"2000-01-01T00:00:00.000000Z"}
+{"from":"0/800001","to":"0/900000","timeline":2,"cause":"removed_by_server","noticed":"2000-01-01T00:00:00.000000Z"}
+{"from":"0/7FFFFF","to":"0/900000","timeline":1,"cause":"removed_by_server","noticed":"2000-01-01T00:00:00.000000Z"}
+{"from":null,"to":"0/900000","timeline":1,"cause":"empty_directory","noticed":"2000-01-01T00:00:00.000000Z"}"#;
+
 /// What a directory holds under a name.
 #[derive(Clone, Copy, Debug)]
 enum Entry {
@@ -156,6 +166,24 @@ fn the_highest_segment_that_counts_is_followed() {
                 ("000000010000000000000007", Plain(SIZE)),
                 ("000000010000000000000008.partial", Plain(SIZE)),
                 ("000000010000000000000009.partial", Plain(SIZE)),
+            ],
+            &["0/800000 1"],
+        ),
+        (
+            "two partial ones with a hole between them that was skipped",
+            &[
+                ("000000010000000000000008.partial", Plain(SIZE)),
+                ("000000010000000000000009.partial", Plain(SIZE)),
+                (".pgsiphon-holes", Bytes(SKIPPED_HOLE)),
+            ],
+            &["0/900000 1"],
+        ),
+        (
+            "two partial ones as a kill leaves them, and other holes",
+            &[
+                ("000000010000000000000008.partial", Plain(SIZE)),
+                ("000000010000000000000009.partial", Plain(SIZE)),
+                (".pgsiphon-holes", Bytes(OTHER_HOLES)),
             ],
             &["0/800000 1"],
         ),

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Sender, bounded};
 
 use super::prior::digest;
-use super::progress::Acknowledger;
+use super::progress::{Acknowledger, Heartbeat};
 use super::segment::{FinishedSegment, Segment};
 use super::{WalWriteError, WalWriterConfig};
 use crate::pg::{CompressionFormat, Digest, TimelineId, WalSegmentSize};
@@ -48,8 +48,10 @@ impl Closer {
             segment_size: config.segment_size,
             timeline: config.timeline,
             sync_times: config.sync_times.clone(),
+            heartbeat: acknowledger.heartbeat().clone(),
         };
         let work = move || {
+            let _alarm = acknowledger.panic_alarm();
             for segment in segments {
                 let end = segment.end();
                 // Who waits for this segment must not wait until the next one is full.
@@ -99,6 +101,7 @@ struct Closing {
     segment_size: WalSegmentSize,
     timeline: TimelineId,
     sync_times: Option<Arc<SyncTimes>>,
+    heartbeat: Heartbeat,
 }
 
 impl Closing {
@@ -141,6 +144,7 @@ impl Closing {
     fn size(&self, path: &Path) -> Result<u64, StorageError> {
         let mut size = 0;
         read_stored(path, self.format, &mut |bytes| {
+            self.heartbeat.beat();
             size += bytes.len() as u64;
             match size > self.segment_size.bytes() {
                 true => ControlFlow::Break(()),
@@ -151,6 +155,6 @@ impl Closing {
     }
 
     fn digest(&self, path: &Path, size: u64) -> Result<Digest, StorageError> {
-        digest(path, self.format, size)
+        digest(path, self.format, size, &self.heartbeat)
     }
 }

@@ -62,6 +62,11 @@ impl LogWriter {
         })
     }
 
+    /// Returns what tells how far this is.
+    pub(super) fn acknowledger(&self) -> &Acknowledger {
+        &self.acknowledger
+    }
+
     /// Takes what arrived, and settles it if the server has no more or somebody waits for it.
     pub(super) fn take(&mut self, items: Vec<WalInput>) -> Result<(), WalWriteError> {
         if items.is_empty() {
@@ -69,7 +74,6 @@ impl LogWriter {
         }
         for item in items {
             self.handle(item)?;
-            self.acknowledger.heartbeat().beat();
             self.settle_if_overdue()?;
         }
         if self.sync_wanted || self.is_latest { self.settle() } else { Ok(()) }
@@ -98,7 +102,9 @@ impl LogWriter {
             WalInput::Data { start, bytes, is_latest } => {
                 self.is_latest = is_latest;
                 self.unsettled_since.get_or_insert_with(Instant::now);
-                self.prove_and_append(start, &bytes)
+                self.prove_and_append(start, &bytes)?;
+                self.acknowledger.heartbeat().beat();
+                Ok(())
             }
             WalInput::Sync => {
                 self.sync_wanted = true;
@@ -169,11 +175,11 @@ impl LogWriter {
     pub(super) fn settle(&mut self) -> Result<(), WalWriteError> {
         self.unsettled_since = None;
         if self.segment.as_ref().is_some_and(|segment| segment.is_behind(self.is_latest)) {
+            // It is not the disk that keeps anybody waiting.
+            self.acknowledger.heartbeat().beat();
             return Ok(());
         }
         let sync = std::mem::take(&mut self.sync_wanted) || self.config.sync == SyncPolicy::AtOnce;
-        // What a compressor holds is only given up where somebody waits: it costs some of the compression.
-        let mut is_written = self.config.compression.is_none();
         let mut synced = None;
         if let Some(segment) = &mut self.segment {
             match (sync, self.config.sync) {
@@ -183,13 +189,18 @@ impl LogWriter {
                 (true, SyncPolicy::Never) => segment.flush()?,
                 (false, _) => segment.write_out()?,
             }
-            is_written |= sync;
             synced = sync.then_some(self.position);
         }
-        let written = if is_written { self.position } else { Lsn::INVALID };
         self.more_syncs_follow = sync && self.config.sync == SyncPolicy::AtOnce && self.is_latest;
-        self.acknowledger.settled(written, synced, self.last_commit);
+        self.acknowledger.settled(self.written(), synced, self.last_commit);
         Ok(())
+    }
+
+    /// Returns up to where everything is written after [`Segment::write_out`], whatever is synced. What a compressor
+    /// holds is only given up where somebody waits, as it costs some of the compression, and at the end of a segment,
+    /// beside the next one: then it is written with all before it only when it is synced.
+    fn written(&self) -> Lsn {
+        if self.config.compression.is_none() { self.position } else { Lsn::INVALID }
     }
 
     /// Closes what is there; a segment that is not complete keeps its partial name.
@@ -205,7 +216,7 @@ impl LogWriter {
             }
             file.close()?;
             if !is_behind {
-                self.acknowledger.settled(self.position, Some(self.position), self.last_commit);
+                self.acknowledger.settled(self.written(), Some(self.position), self.last_commit);
             }
             not_renamed = Some(name);
         }

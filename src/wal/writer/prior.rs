@@ -53,7 +53,7 @@ impl Prior {
         })?;
         let until = switch_end.unwrap_or_else(|| reader.proven());
         let expected = match until.checked_sub(origin.start) {
-            Some(size @ 1..) => Some(digest(path, format, size)?),
+            Some(size @ 1..) => Some(digest(path, format, size, heartbeat)?),
             Some(0) | None => None,
         };
         let received = Digester::new(ChecksumAlgorithm::Sha256);
@@ -106,10 +106,12 @@ pub(super) fn digest(
     path: &Path,
     format: Option<CompressionFormat>,
     size: u64,
+    heartbeat: &Heartbeat,
 ) -> Result<Digest, StorageError> {
     let mut digester = Digester::new(ChecksumAlgorithm::Sha256);
     let mut left = usize::try_from(size).unwrap_or(usize::MAX);
     read_stored(path, format, &mut |bytes| {
+        heartbeat.beat();
         let bytes = bytes.get(..left).unwrap_or(bytes);
         digester.update(bytes);
         left -= bytes.len();

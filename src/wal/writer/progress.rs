@@ -87,6 +87,11 @@ impl Acknowledger {
         self.sender.send_modify(|progress| progress.has_failed = true);
     }
 
+    /// Returns what notes the same if the thread that holds it panics.
+    pub(super) fn panic_alarm(&self) -> PanicAlarm {
+        PanicAlarm(self.clone())
+    }
+
     /// Notes how much is written, how much of the segment under way is on stable storage if that is news, and the
     /// newest commit.
     pub(super) fn settled(
@@ -135,6 +140,17 @@ impl Acknowledger {
     }
 }
 
+/// Lets whoever follows a writer know when one of its threads panics; who joins the thread hears why.
+pub(super) struct PanicAlarm(Acknowledger);
+
+impl Drop for PanicAlarm {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.failed();
+        }
+    }
+}
+
 impl WalProgress {
     fn advance(&mut self, written: Lsn, flushed: Option<Lsn>) {
         self.flushed = self.flushed.max(flushed.unwrap_or(Lsn::INVALID));
@@ -163,5 +179,17 @@ mod tests {
         assert_eq!((flushed(), progress.borrow().finished.offset()), (200, 200));
         acknowledger.closed(Lsn::new(300));
         assert_eq!((flushed(), progress.borrow().finished.offset()), (333, 300));
+    }
+    #[test]
+    fn a_thread_that_panics_has_failed() {
+        let (acknowledger, progress) = Acknowledger::new(Lsn::new(100));
+        drop(acknowledger.panic_alarm());
+        assert!(!progress.borrow().has_failed);
+        let panics = move || {
+            let _alarm = acknowledger.panic_alarm();
+            panic!("with an alarm");
+        };
+        std::thread::spawn(panics).join().unwrap_err();
+        assert!(progress.borrow().has_failed);
     }
 }

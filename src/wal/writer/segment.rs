@@ -32,6 +32,7 @@ pub(super) struct Segment {
     /// Everything before this was appended.
     position: Lsn,
     end: Lsn,
+    heartbeat: Heartbeat,
 }
 
 impl Segment {
@@ -85,6 +86,7 @@ impl Segment {
             start,
             position: start,
             end,
+            heartbeat: heartbeat.clone(),
         })
     }
 
@@ -125,7 +127,8 @@ impl Segment {
             // A plain file holds them already. But who wrote them may have failed to sync them, and a sync that
             // failed is not tried again unless they are written once more.
             false if is_last => {
-                self.file.write_again(until.checked_sub(self.start).unwrap_or(0))?
+                let size = until.checked_sub(self.start).unwrap_or(0);
+                self.file.write_again(size, &|| self.heartbeat.beat())?
             }
             false => {}
         }

@@ -1,10 +1,17 @@
 use std::fs;
+use std::ops::ControlFlow;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
+use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
 use tempfile::TempDir;
 
 use super::*;
-use crate::pg::ServerVersion;
+use crate::pg::{CompressionFormat, ServerVersion};
+use crate::storage::{StoredEnd, read_stored};
 use crate::walrecord::fixture::{SEGMENT_SIZE, START, SYSTEM_IDENTIFIER, WalBuilder};
 
 const SEGMENT: usize = SEGMENT_SIZE as usize;
@@ -41,21 +48,22 @@ fn config(directory: &Path, sync: SyncPolicy, compression: Option<Compression>) 
     }
 }
 
+fn block_on<F: Future>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
+}
+
 /// Writes a log from its beginning, in pieces, and ends. Returns the last progress too.
 fn write(config: WalWriterConfig, log: &[u8]) -> (Result<Suspended, WalWriteError>, WalProgress) {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(async {
+    block_on(async {
         let mut at = config.start.offset();
         let (inbox, writer) = WalWriter::start(config, Box::new(|_| {}), None).unwrap();
         for piece in log.chunks(100_000) {
-            let bytes = Bytes::copy_from_slice(piece);
-            // As if the server had more.
-            let input = WalInput::Data { start: Lsn::new(at), bytes, is_latest: false };
-            at += piece.len() as u64;
             if inbox.room().await.is_err() {
                 break;
             }
-            inbox.push(vec![input], 0);
+            // As if the server had more.
+            inbox.push(vec![data(at, piece, false)], 0);
+            at += piece.len() as u64;
         }
         drop(inbox);
         let progress = writer.progress();
@@ -63,6 +71,10 @@ fn write(config: WalWriterConfig, log: &[u8]) -> (Result<Suspended, WalWriteErro
         let progress = *progress.borrow();
         (outcome, progress)
     })
+}
+
+fn data(start: u64, bytes: &[u8], is_latest: bool) -> WalInput {
+    WalInput::Data { start: Lsn::new(start), bytes: Bytes::copy_from_slice(bytes), is_latest }
 }
 
 fn names(directory: &Path) -> Vec<String> {
@@ -75,8 +87,12 @@ fn names(directory: &Path) -> Vec<String> {
 
 fn gunzip(path: &Path) -> Vec<u8> {
     let mut contents = Vec::new();
-    let mut decoder = flate2::read::MultiGzDecoder::new(fs::File::open(path).unwrap());
-    std::io::Read::read_to_end(&mut decoder, &mut contents).unwrap();
+    let end = read_stored(path, Some(CompressionFormat::Gzip), &mut |bytes| {
+        contents.extend_from_slice(bytes);
+        ControlFlow::Continue(())
+    });
+    // One that is under way has no end yet.
+    assert!(end.unwrap() == StoredEnd::Whole || path.extension().unwrap() == "partial");
     contents
 }
 
@@ -217,4 +233,85 @@ fn a_directory_that_is_gone_is_an_error() {
     let (outcome, _) = write(config(&missing, SyncPolicy::Segments, None), &log(9000, 1));
     let text = outcome.unwrap_err().to_string();
     assert!(text.contains("No such file or directory"), "{text}");
+}
+
+#[test]
+fn whatever_is_read_or_written_again_shows_that_the_writer_gets_on() {
+    let log = log(SEGMENT, 1);
+    // How much there is at first, how much comes at once, and how often all that is read or written again: to find
+    // the records, to digest them, to write them; or to learn the size of two files, of which one has a digest too.
+    for (first, size) in [(SEGMENT - 1, SEGMENT - 1), (SEGMENT, SEGMENT)] {
+        let directory = TempDir::new().unwrap();
+        let config = || config(directory.path(), SyncPolicy::Segments, None);
+        write(config(), &log[..first]).0.unwrap();
+        let beats = block_on(async {
+            let (inbox, writer) = WalWriter::start(config(), Box::new(|_| {}), None).unwrap();
+            inbox.push(vec![data(START, &log[..size], false)], 0);
+            drop(inbox);
+            let heartbeat = writer.heartbeat();
+            writer.finish().await.unwrap();
+            heartbeat.count()
+        });
+        let pieces = 3 * first.div_ceil(256 << 10) as u64;
+        assert!(beats >= pieces, "{first}: {beats} of {pieces}");
+    }
+}
+
+#[test]
+fn a_panic_is_noticed_at_once_and_reaches_whoever_finishes_the_writer() {
+    let directory = TempDir::new().unwrap();
+    let config = config(directory.path(), SyncPolicy::Segments, None);
+    block_on(async {
+        let sink: RecordSink = Box::new(|_| panic!("a record that a sink does not like"));
+        let (inbox, writer) = WalWriter::start(config, sink, None).unwrap();
+        inbox.push(vec![data(START, &log(9000, 1), false)], 0);
+        let mut progress = writer.progress();
+        let failed = progress.wait_for(|progress| progress.has_failed);
+        tokio::time::timeout(Duration::from_secs(10), failed).await.unwrap().unwrap();
+        assert_eq!(inbox.room().await, Err(Ended));
+        drop(inbox);
+        assert!(tokio::spawn(writer.finish()).await.unwrap_err().is_panic());
+    });
+}
+
+/// Lets whoever reads a named pipe find it empty, until told to end.
+fn release(fifo: &Path, end: &AtomicBool) {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).custom_flags(OFlags::NONBLOCK.bits().try_into().unwrap());
+    while !end.load(Ordering::Relaxed) {
+        // Nobody may read it now, and in the end it is a segment.
+        let _ = options.open(fifo);
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn what_the_compressor_of_a_complete_segment_holds_is_not_told_as_written() {
+    let log = log(SEGMENT + 30_000, 1);
+    let directory = TempDir::new().unwrap();
+    // Looking whether it may be replaced takes until somebody writes to it.
+    let fifo = directory.path().join(format!("{FIRST}.gz"));
+    mknodat(CWD, &fifo, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let config = config(directory.path(), SyncPolicy::AtOnce, GZIP);
+    let second = directory.path().join(format!("{SECOND}.gz.partial"));
+    block_on(async {
+        let (inbox, writer) = WalWriter::start(config, Box::new(|_| {}), None).unwrap();
+        let progress = writer.progress();
+        let (before, behind) = log.split_at(SEGMENT + 15_000);
+        inbox.push(vec![data(START, before, true)], 0);
+        inbox.push(vec![data(START + before.len() as u64, behind, true)], 0);
+        // When the second piece is stored, it was told how far the first one is.
+        while !second.exists() || gunzip(&second) != log[SEGMENT..] {
+            thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!(progress.borrow().written, Lsn::INVALID);
+        drop(inbox);
+        let end = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&end);
+        let releasing = thread::spawn(move || release(&fifo, &seen));
+        writer.finish().await.unwrap();
+        end.store(true, Ordering::Relaxed);
+        releasing.join().unwrap();
+        assert_eq!(progress.borrow().written, Lsn::new(START + log.len() as u64));
+    });
 }

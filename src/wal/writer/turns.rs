@@ -4,12 +4,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::log_writer::LogWriter;
+use super::progress::Acknowledger;
 use super::{Suspended, WalInput, WalWriteError};
 use crate::pipeline::{InboxReceiver, Waited};
 
 /// A writer that threads use in turns, and what waits for it.
 pub(super) struct Turns {
     inbox: InboxReceiver<WalInput>,
+    acknowledger: Acknowledger,
     state: Mutex<State>,
 }
 
@@ -22,14 +24,15 @@ enum State {
 
 impl Turns {
     pub(super) fn new(inbox: InboxReceiver<WalInput>, writer: LogWriter) -> Self {
-        Turns { inbox, state: Mutex::new(State::Writing(Box::new(writer))) }
+        let acknowledger = writer.acknowledger().clone();
+        Turns { inbox, acknowledger, state: Mutex::new(State::Writing(Box::new(writer))) }
     }
 
     /// Writes until the inbox is closed: the life of the writer's thread.
     pub(super) fn run(&self) -> Result<Suspended, WalWriteError> {
-        let outcome = self.write_until_closed();
-        self.inbox.close();
-        outcome
+        let _alarm = self.acknowledger.panic_alarm();
+        let _end = LastTurn(&self.inbox);
+        self.write_until_closed()
     }
 
     fn write_until_closed(&self) -> Result<Suspended, WalWriteError> {
@@ -85,6 +88,15 @@ impl Turns {
     fn lock(&self) -> MutexGuard<'_, State> {
         // After a panic, the thread that had it tells.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Closes the inbox, also after a panic, so that nothing more is received for nobody.
+struct LastTurn<'a>(&'a InboxReceiver<WalInput>);
+
+impl Drop for LastTurn<'_> {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }
 
