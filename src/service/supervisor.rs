@@ -15,7 +15,7 @@ use super::observer::{Origin, ServiceObserver};
 use super::server::{Server, is_same_host};
 use super::slots;
 use super::status::{EventKind, Phase, ServerRole};
-use crate::net::conninfo::ConnectOptions;
+use crate::net::conninfo::{ConnectOptions, Host};
 use crate::net::passfile::PassfileWarning;
 use crate::net::{self, Cluster, Connection};
 use crate::pipeline::InPlace;
@@ -46,8 +46,8 @@ pub(super) struct Supervisor {
     first_host: usize,
     /// Hosts that were refused in a row.
     refused_hosts: usize,
-    /// Whether the server has invalidated the slot.
-    slot_is_lost: bool,
+    /// The host that has invalidated the slot, until another one is reached.
+    slot_lost_on: Option<Host>,
     /// What was wrong with password files at the last attempt.
     warnings: String,
 }
@@ -77,7 +77,7 @@ impl Supervisor {
             pauses: Pauses::default(),
             first_host: 0,
             refused_hosts: 0,
-            slot_is_lost: false,
+            slot_lost_on: None,
             warnings: String::new(),
         }
     }
@@ -178,10 +178,10 @@ impl Supervisor {
         self.server.state.change(|status| status.role = role);
         let Some(slot) = &self.server.config.slot else { return Ok(()) };
         let state = &self.server.state;
-        if self.slot_is_lost && slot.policy == SlotPolicy::Recreate {
+        if self.can_recreate() {
             slots::drop_invalidated(slot, connection, state).await?;
         }
-        self.slot_is_lost = false;
+        self.slot_lost_on = None;
         Ok(slots::make_sure_of(slot, connection, state).await?)
     }
 
@@ -194,9 +194,10 @@ impl Supervisor {
         self.warnings = text;
     }
 
-    /// Lets the attendant know which host was reached.
+    /// Lets the attendant know which host was reached. What another one did with its slot says nothing of this one's.
     fn note_host(&mut self, connection: &Connection) {
         let Some(host) = connection.host() else { return };
+        self.slot_lost_on.take_if(|other| !is_same_host(other, host));
         self.server.source.send_replace(Some(host.clone()));
     }
 
@@ -217,7 +218,7 @@ impl Supervisor {
     /// Waits as long as a failure advises; not at all while there are hosts that were not asked.
     async fn pause(&mut self, failure: &Failure) {
         if failure.is_slot_loss() {
-            self.slot_is_lost = true;
+            self.slot_lost_on.clone_from(&self.server.source.borrow());
             self.tell_slot_loss(failure);
         }
         if failure.speaks_for_the_host() && self.has_other_host() {
@@ -248,7 +249,7 @@ impl Supervisor {
 
     fn can_recreate(&self) -> bool {
         let policy = self.server.config.slot.as_ref().map(|slot| slot.policy);
-        self.slot_is_lost && policy == Some(SlotPolicy::Recreate)
+        self.slot_lost_on.is_some() && policy == Some(SlotPolicy::Recreate)
     }
 
     fn tell_slot_loss(&self, failure: &Failure) {

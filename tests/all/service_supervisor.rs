@@ -4,7 +4,7 @@ use std::fs;
 
 use pgsiphon::pg::Lsn;
 use pgsiphon::service::{
-    Changes, EventKind, Phase, ServerConfig, ServerRole, SlotConfig, SlotPolicy,
+    Changes, Conninfo, EventKind, Phase, ServerConfig, ServerRole, SlotConfig, SlotPolicy,
 };
 
 use crate::support::installation::Installation;
@@ -20,6 +20,7 @@ on_servers!(a_missing_slot_is_created_and_everything_is_received: pg13 pg18);
 on_servers!(a_server_that_restarts_is_received_from_again: pg13 pg18);
 on_servers!(mirror_slots_keep_wal_for_a_promotion: pg13 pg18);
 on_servers!(an_invalidated_slot_is_made_anew_and_the_hole_is_told: pg13 pg18);
+on_servers!(a_slot_lost_on_one_host_is_not_dropped_on_another: pg18);
 on_servers!(a_dead_server_does_not_touch_another: pg18);
 on_servers!(only_what_changed_is_restarted: pg18);
 on_servers!(another_cluster_is_passed_over_also_after_a_restart: pg18);
@@ -154,6 +155,42 @@ fn an_invalidated_slot_is_made_anew_and_the_hole_is_told(installation: Installat
     client.args(["-N", "-c", "fast"]).into_directory(&backup).run().succeeded();
     service.wait_for_event("main", EventKind::HoleCovered);
     service.wait_for("main", "no hole", |status| status.open_holes.is_empty());
+}
+
+fn a_slot_lost_on_one_host_is_not_dropped_on_another(installation: Installation) {
+    let loses = Server::builder(installation).initdb(&["--wal-segsize=1"]).start();
+    let scratch = Scratch::new();
+    let keeps = standby_of(&loses, installation, &scratch.join("standby"));
+    loses.sql("ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'");
+    loses.sql("SELECT pg_reload_conf()");
+    let directory = scratch.directory("wal");
+    let wanted = mirrored(server_config("main", &[&loses, &keeps], &directory));
+    let slot = wanted.slot.map(|slot| SlotConfig { policy: SlotPolicy::Recreate, ..slot });
+    let conninfo = format!("{} target_session_attrs=any", wanted.conninfo.reveal());
+    let wanted = ServerConfig { slot, conninfo: Conninfo::new(conninfo), ..wanted };
+    let service = Service::start(std::slice::from_ref(&wanted));
+    let begun = write_wal(&loses, 1000);
+    service.wait_until_flushed("main", begun);
+    service.wait_for("main", "the mirror slot", |status| {
+        status.mirrors.iter().any(|mirror| mirror.restart_lsn >= Some(begun))
+    });
+    drop(service);
+    for _ in 0..6 {
+        end_segment(&loses);
+    }
+    loses.sql("CHECKPOINT");
+    assert_eq!(loses.sql("SELECT wal_status FROM pg_replication_slots"), "lost");
+    let service = Service::start(&[wanted]);
+    let end = write_wal(&loses, 1000);
+    service.wait_until_flushed("main", end);
+    let status = service.status("main");
+    assert_eq!(count(&status, EventKind::Failover), 1, "{status:#?}");
+    let tells = |cause: &str| status.events.iter().filter(|event| event.cause == cause).count();
+    // Which is said of the host that is received from, while mirror slots are told with their hosts.
+    assert_eq!(tells("slot \"pgsiphon\" was missing"), 1, "{status:#?}");
+    assert_eq!(tells("slot \"pgsiphon\" was invalidated by the server"), 0, "{status:#?}");
+    drop(service);
+    assert_log(&directory, &keeps, end);
 }
 
 fn a_dead_server_does_not_touch_another(installation: Installation) {
