@@ -14,6 +14,7 @@
 //! another.
 
 mod attendant;
+mod backup_starts;
 mod check;
 mod config;
 mod connections;
