@@ -22,6 +22,7 @@ mod disk_room;
 mod failure;
 mod housekeeper;
 mod http;
+mod left_slot;
 mod liveness;
 mod log;
 mod metrics;

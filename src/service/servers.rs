@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use super::attendant;
 use super::config::{Config, ServerConfig};
 use super::housekeeper::Housekeeper;
+use super::left_slot::LeftSlot;
 use super::pulse::Pulse;
 use super::server::Server;
 use super::state::{Board, ServerState};
@@ -76,6 +77,11 @@ impl Servers {
     pub fn apply(&mut self, config: &Config) -> Result<Changes, StartError> {
         let mut changes = Changes::default();
         let mut stopped = self.stop_those(|server| !config.servers.contains(&server.config));
+        for before in stopped.values() {
+            if let Some(left) = LeftSlot::of(before, config) {
+                before.state.warn(left);
+            }
+        }
         let mut outcome = Ok(());
         for server in &config.servers {
             let name = server.name.clone();
