@@ -56,12 +56,19 @@ pub struct Servers {
     running: BTreeMap<String, Running>,
     /// Those that were stopped, but wait for a dead disk.
     left: Vec<Running>,
+    /// Whether all that are wanted could be started.
+    is_complete: bool,
 }
 
 impl Servers {
     /// Starts with none.
     pub fn new() -> Self {
-        Servers { board: Arc::default(), running: BTreeMap::new(), left: Vec::new() }
+        Servers {
+            board: Arc::default(),
+            running: BTreeMap::new(),
+            left: Vec::new(),
+            is_complete: true,
+        }
     }
 
     /// Returns what is known of them.
@@ -95,17 +102,17 @@ impl Servers {
                 Err(error) => outcome = outcome.and(Err(error)),
             }
         }
-        for name in stopped.into_keys() {
-            self.board.remove(&name);
-            changes.stopped.push(name);
-        }
+        changes.stopped.extend(stopped.into_keys());
+        self.board.retain(|name| config.servers.iter().any(|server| server.name == name));
+        self.is_complete = outcome.is_ok();
         outcome.map(|()| changes)
     }
 
-    /// Says whether every server's threads have got on within the last seconds. A disk or a host that is waited for
-    /// does not count as standing still: that is told as an event.
+    /// Says whether every server has its threads, and they have got on within the last seconds. A disk or a host that is
+    /// waited for does not count as standing still: that is told as an event.
     pub fn are_alive(&self) -> bool {
-        self.running.values().flat_map(|running| &running.pulses).all(|pulse| pulse.is_felt())
+        let mut pulses = self.running.values().flat_map(|running| &running.pulses);
+        self.is_complete && pulses.all(|pulse| pulse.is_felt())
     }
 
     /// Ends all streams in good order. A server whose disk does not answer is left to itself after a while, and
@@ -143,12 +150,14 @@ impl Servers {
         };
         self.board.put(name, Arc::clone(&state));
         let server = Server::new(config.clone(), Arc::clone(&state));
-        match Running::start(server, self.writers_of(&config.directory)) {
-            Ok(running) => {
+        let (running, started) = Running::start(server, self.writers_of(&config.directory));
+        match started {
+            Ok(()) => {
                 self.running.insert(name.clone(), running);
                 Ok(())
             }
             Err(source) => {
+                self.wait_for(vec![running]);
                 let error = StartError { name: name.clone(), source };
                 state.change(|status| status.phase = Phase::Failed { cause: error.to_string() });
                 state.tell(EventKind::Failed, &error);
@@ -197,15 +206,16 @@ struct Running {
 }
 
 impl Running {
-    /// Starts the threads; nothing is received before the `writers` of before have ended.
-    fn start(server: Server, writers: Vec<Receiver<Infallible>>) -> io::Result<Self> {
+    /// Starts the threads; nothing is received before the `writers` of before have ended. If not all can be started, the
+    /// others were told to end.
+    fn start(server: Server, writers: Vec<Receiver<Infallible>>) -> (Self, io::Result<()>) {
         let server = Arc::new(server);
         let pulses = [Arc::new(Pulse::new()), Arc::new(Pulse::new())];
         let (lives, ended) = bounded(0);
         let started = start_threads(&server, &pulses, &lives, writers);
-        // Those that were started must not be left behind by those that were not.
-        started.inspect_err(|_| server.stop.cancel())?;
-        Ok(Running { server, pulses, ended })
+        let started = started.inspect_err(|_| server.stop.cancel());
+        drop(lives);
+        (Running { server, pulses, ended }, started)
     }
 
     /// Waits until all threads have ended; says whether that was so in time.
