@@ -159,8 +159,7 @@ impl Servers {
             Err(source) => {
                 self.wait_for(vec![running]);
                 let error = StartError { name: name.clone(), source };
-                state.change(|status| status.phase = Phase::Failed { cause: error.to_string() });
-                state.tell(EventKind::Failed, &error);
+                show_failure(&state, &error.to_string());
                 Err(error)
             }
         }
@@ -265,6 +264,7 @@ fn start_threads(
 fn supervise(server: Arc<Server>, pulse: &Pulse, runtime: Runtime, before: Before) {
     let in_place = InPlace::default();
     let state = Arc::clone(&server.state);
+    let _told = PanicIsTold(Arc::clone(&state));
     let supervisor = Supervisor::new(server, in_place.clone());
     let end = in_place::block_on(&runtime, &in_place, async {
         tokio::select! {
@@ -274,9 +274,23 @@ fn supervise(server: Arc<Server>, pulse: &Pulse, runtime: Runtime, before: Befor
     });
     runtime.shutdown_background();
     if let Err(error) = end {
-        let cause = format!("could not create thread: {}", OsError(&error));
-        state.change(|status| status.phase = Phase::Failed { cause: cause.clone() });
-        state.tell(EventKind::Failed, cause);
+        show_failure(&state, &format!("could not create thread: {}", OsError(&error)));
+    }
+}
+
+fn show_failure(state: &ServerState, cause: &str) {
+    state.change(|status| status.phase = Phase::Failed { cause: cause.to_owned() });
+    state.tell(EventKind::Failed, cause);
+}
+
+/// Shows that nothing is received any more if the thread panics that holds it. Its pulse is not felt any more then.
+struct PanicIsTold(Arc<ServerState>);
+
+impl Drop for PanicIsTold {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            show_failure(&self.0, "thread panicked");
+        }
     }
 }
 
@@ -287,4 +301,23 @@ fn runtime() -> io::Result<Runtime> {
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     // How it ends is seen by its sender, and by its pulse.
     thread::Builder::new().name(name.to_owned()).spawn(work).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_whose_thread_panicked_has_failed() {
+        let state = Arc::new(ServerState::new("main"));
+        let told = PanicIsTold(Arc::clone(&state));
+        let ended = thread::spawn(move || {
+            let _told = told;
+            panic!("as a test");
+        });
+        assert!(ended.join().is_err());
+        let status = state.status();
+        assert_eq!(status.phase, Phase::Failed { cause: "thread panicked".to_owned() });
+        assert_eq!(status.events.len(), 1);
+    }
 }

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 use super::config::{ServerConfig, SlotPolicy};
-use super::failure::Failure;
+use super::failure::{Failure, Remedies};
 use super::observer::{Origin, ServiceObserver};
 use super::server::{Server, is_same_host};
 use super::slots;
@@ -37,6 +37,7 @@ const ANSWER_MAX: Duration = Duration::from_secs(60);
 /// Receives from one server.
 pub(super) struct Supervisor {
     server: Arc<Server>,
+    remedies: Remedies,
     in_place: InPlace,
     receive: ReceiveConfig,
     observer: ServiceObserver,
@@ -67,9 +68,11 @@ impl Supervisor {
         let sync_times = Arc::clone(server.state.sync_times());
         let receive =
             ReceiveConfig { sync_times: Some(sync_times), ..receive_config(&server.config) };
-        let observer = ServiceObserver::new(Arc::clone(&server.state), server.config.on_hole);
+        let remedies = Remedies::of(&server.config);
+        let observer = ServiceObserver::new(Arc::clone(&server.state), remedies);
         Supervisor {
             server,
+            remedies,
             in_place,
             receive,
             observer,
@@ -178,7 +181,7 @@ impl Supervisor {
         self.server.state.change(|status| status.role = role);
         let Some(slot) = &self.server.config.slot else { return Ok(()) };
         let state = &self.server.state;
-        if self.can_recreate() {
+        if self.slot_lost_on.is_some() && slot.policy == SlotPolicy::Recreate {
             slots::drop_invalidated(slot, connection, state).await?;
         }
         self.slot_lost_on = None;
@@ -224,7 +227,7 @@ impl Supervisor {
         if failure.speaks_for_the_host() && self.has_other_host() {
             return;
         }
-        if failure.needs_somebody(self.receive.on_hole) && !self.can_recreate() {
+        if failure.needs_somebody(self.remedies) {
             self.pauses.lengthen();
         }
         sleep(self.pauses.next_pause()).await;
@@ -245,11 +248,6 @@ impl Supervisor {
         }
         self.refused_hosts = 0;
         false
-    }
-
-    fn can_recreate(&self) -> bool {
-        let policy = self.server.config.slot.as_ref().map(|slot| slot.policy);
-        self.slot_lost_on.is_some() && policy == Some(SlotPolicy::Recreate)
     }
 
     fn tell_slot_loss(&self, failure: &Failure) {
