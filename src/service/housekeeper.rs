@@ -83,7 +83,10 @@ impl Rounds {
             }
             Err(error) => self.server.state.warn(format_args!("state file is ignored: {error}")),
         }
-        self.server.state.change(|status| status.system_identifier.clone())
+        self.server.state.change(|status| {
+            status.is_restored = true;
+            status.system_identifier.clone()
+        })
     }
 
     fn look(&mut self) {

@@ -33,6 +33,7 @@ fn full() -> ServerStatus {
             mirror("b", Some(5), None),
             mirror("c\"\\\n", None, Some("connection refused")),
         ],
+        is_restored: true,
         reconnects: [(ReconnectReason::Network, 2)].into(),
         holes_noticed: 4,
         damage_found: 1,
