@@ -17,16 +17,16 @@ impl LeftSlot {
     /// Returns the slot of a server, with the hosts on which it is left alone; nothing if it is on none.
     pub(super) fn of(before: &Server, config: &Config) -> Option<Self> {
         let name = before.config.slot.as_ref()?.name.clone();
-        let is_left = |host: &str, use_of_slot| {
-            !config.servers.iter().any(|server| uses(server, &name, host, use_of_slot))
-        };
-        let hosts: BTreeSet<String> = before.state.change(|status| {
-            let source = status.host.iter().map(|host| (host, Use::Stream));
+        let there: Vec<(String, Use)> = before.state.change(|status| {
+            let source = status.host.iter().map(|host| (host.clone(), Use::Stream));
             let mirrors = status.mirrors.iter().filter(|mirror| mirror.restart_lsn.is_some());
-            let there = source.chain(mirrors.map(|mirror| (&mirror.host, Use::Mirror)));
-            let left = there.filter(|(host, use_of_slot)| is_left(host, *use_of_slot));
-            left.map(|(host, _)| host.clone()).collect()
+            source.chain(mirrors.map(|mirror| (mirror.host.clone(), Use::Mirror))).collect()
         });
+        let is_left = |(host, use_of_slot): &(String, Use)| {
+            !config.servers.iter().any(|server| uses(server, &name, host, *use_of_slot))
+        };
+        let hosts: BTreeSet<String> =
+            there.into_iter().filter(is_left).map(|(host, _)| host).collect();
         (!hosts.is_empty()).then_some(LeftSlot { name, hosts })
     }
 }
