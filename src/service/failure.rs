@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
+use super::config::{ServerConfig, SlotPolicy};
 use super::status::{EventKind, ReconnectReason};
 use crate::net::conninfo::ConninfoError;
 use crate::net::{ClusterError, CommandError, ConnectError, Problem};
@@ -13,6 +14,30 @@ use crate::wal::WalWriteError;
 
 /// SQLSTATE of a slot that does not exist, `ERRCODE_UNDEFINED_OBJECT`.
 const UNDEFINED_OBJECT: &str = "42704";
+
+/// What the configuration lets be done about lost WAL without anybody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Remedies {
+    /// What happens when the server has removed what comes next.
+    pub(super) on_hole: HolePolicy,
+    /// What happens when it has invalidated the slot.
+    pub(super) slot_policy: Option<SlotPolicy>,
+}
+
+impl Remedies {
+    /// Takes over what is configured.
+    pub(super) fn of(config: &ServerConfig) -> Self {
+        let slot_policy = config.slot.as_ref().map(|slot| slot.policy);
+        Remedies { on_hole: config.on_hole, slot_policy }
+    }
+
+    fn help_against(self, loss: WalLoss) -> bool {
+        match loss {
+            WalLoss::Removed => self.on_hole == HolePolicy::Skip,
+            WalLoss::SlotInvalidated => self.slot_policy == Some(SlotPolicy::Recreate),
+        }
+    }
+}
 
 /// An attempt failed.
 #[derive(Debug, thiserror::Error)]
@@ -66,12 +91,12 @@ impl Failure {
     }
 
     /// Returns what is told of it.
-    pub(super) fn event(&self, on_hole: HolePolicy) -> EventKind {
+    pub(super) fn event(&self, remedies: Remedies) -> EventKind {
         match self.reason() {
             ReconnectReason::Disk if self.is_disk_full() => EventKind::DiskFull,
             ReconnectReason::DiskStalled => EventKind::DiskStalled,
             ReconnectReason::Damage => EventKind::Damage,
-            _ if self.needs_somebody(on_hole) => EventKind::Failed,
+            _ if self.needs_somebody(remedies) => EventKind::Failed,
             _ => EventKind::Disconnected,
         }
     }
@@ -96,12 +121,12 @@ impl Failure {
     }
 
     /// Says whether an attempt soon would hardly do better.
-    pub(super) fn needs_somebody(&self, on_hole: HolePolicy) -> bool {
+    pub(super) fn needs_somebody(&self, remedies: Remedies) -> bool {
         match self {
             Failure::Conninfo(_) => true,
             Failure::NoAnswer(_) | Failure::LeftBehind { .. } => false,
             Failure::Receive(error) => {
-                let is_refused_hole = on_hole == HolePolicy::Refuse && error.wal_loss().is_some();
+                let is_loss = error.wal_loss().is_some_and(|loss| !remedies.help_against(loss));
                 let is_slot_missing =
                     error.server_message().is_some_and(|message| message.code == UNDEFINED_OBJECT);
                 let is_wrong = matches!(
@@ -110,7 +135,7 @@ impl Failure {
                         | ReceiveError::SlotMissing(_)
                         | ReceiveError::SlotNotPhysical(_)
                 );
-                error.is_final() || is_refused_hole || is_slot_missing || is_wrong
+                error.is_final() || is_loss || is_slot_missing || is_wrong
             }
         }
     }
@@ -219,6 +244,18 @@ mod tests {
         ConnectError { attempts: vec![attempt] }.into()
     }
 
+    fn removed() -> ReceiveError {
+        let text = "requested WAL segment 000000010000000000000001 has already been removed";
+        ReceiveError::Connection(said("58P01", text, None))
+    }
+
+    fn lost() -> ReceiveError {
+        refused(said("55000", "can no longer access replication slot", Some("x")))
+    }
+
+    const REFUSING: Remedies =
+        Remedies { on_hole: HolePolicy::Refuse, slot_policy: Some(SlotPolicy::Create) };
+
     fn starting_up(code: &str) -> Problem {
         let message = ServerMessage { code: code.to_owned(), ..ServerMessage::default() };
         Problem::Startup(StartupError::Server(Box::new(message)))
@@ -229,11 +266,6 @@ mod tests {
         use EventKind::{Damage, Disconnected, DiskFull, DiskStalled, Failed};
         use ReconnectReason as Reason;
         let other = || ReceiveError::OtherSystem { expected: "1".into(), found: "2".into() };
-        let removed = || {
-            let text = "requested WAL segment 000000010000000000000001 has already been removed";
-            ReceiveError::Connection(said("58P01", text, None))
-        };
-        let lost = || refused(said("55000", "can no longer access replication slot", Some("x")));
         // The error, why there is another connection, what is told with holes refused, and whether another host of
         // the list is tried at once.
         let table = [
@@ -271,19 +303,35 @@ mod tests {
         ];
         for (error, reason, event, other_host) in table {
             let failure = Failure::Receive(error);
-            let found = (
-                failure.reason(),
-                failure.event(HolePolicy::Refuse),
-                failure.speaks_for_the_host(),
-            );
+            let found = (failure.reason(), failure.event(REFUSING), failure.speaks_for_the_host());
             assert_eq!(found, (reason, event, other_host), "{failure}");
         }
-        assert_eq!(Failure::Receive(removed()).event(HolePolicy::Skip), Disconnected);
         let damage = WalWriteError::Damage(crate::walrecord::WalDamage {
             at: crate::pg::Lsn::new(9),
             kind: crate::walrecord::DamageKind::SystemIdentifier { found: 1, expected: 2 },
         });
-        assert_eq!(Failure::Receive(damage.into()).event(HolePolicy::Skip), Damage);
+        assert_eq!(Failure::Receive(damage.into()).event(REFUSING), Damage);
+    }
+
+    #[test]
+    fn somebody_has_to_act_where_no_policy_helps_against_lost_wal() {
+        use HolePolicy::{Refuse, Skip};
+        use SlotPolicy::{Create, Recreate, Require};
+        let table = [
+            // What was lost, policies for holes and slots, whether that needs somebody.
+            (removed as fn() -> _, Skip, Some(Create), false),
+            (removed, Skip, None, false),
+            (removed, Refuse, Some(Recreate), true),
+            (lost, Skip, Some(Create), true),
+            (lost, Skip, Some(Require), true),
+            (lost, Skip, Some(Recreate), false),
+            (lost, Refuse, Some(Recreate), false),
+        ];
+        for (loss, on_hole, slot_policy, expected) in table {
+            let remedies = Remedies { on_hole, slot_policy };
+            let found = Failure::Receive(loss()).needs_somebody(remedies);
+            assert_eq!(found, expected, "{remedies:?}");
+        }
     }
 
     #[test]

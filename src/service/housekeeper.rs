@@ -40,8 +40,9 @@ impl Housekeeper {
         let Housekeeper { server, known_cluster, stop } = self;
         let mut rounds = Rounds::new(server);
         let known = rounds.restore();
-        // Who waited for it may have ended.
+        // Who waits for it need not wait for anything else. He may have ended.
         let _ = known_cluster.send(known);
+        rounds.look();
         while let Err(RecvTimeoutError::Timeout) = stop.recv_timeout(LOOK_INTERVAL) {
             rounds.look();
         }
@@ -82,8 +83,10 @@ impl Rounds {
             }
             Err(error) => self.server.state.warn(format_args!("state file is ignored: {error}")),
         }
-        self.look();
-        self.server.state.change(|status| status.system_identifier.clone())
+        self.server.state.change(|status| {
+            status.is_restored = true;
+            status.system_identifier.clone()
+        })
     }
 
     fn look(&mut self) {
@@ -137,7 +140,7 @@ impl Rounds {
             let cause = format_args!("backup \"{backup}\" covers the hole before {before}");
             state.tell(EventKind::HoleCovered, cause);
         }
-        Ok(())
+        found.backups
     }
 
     /// Tells of a problem when it is new.

@@ -10,6 +10,7 @@ use tokio::time::sleep;
 use super::config::{SlotConfig, SlotPolicy};
 use super::server::Server;
 use super::sql::{HostView, SqlError, SqlSession};
+use super::state::ServerState;
 use super::status::{EventKind, MirrorStatus, ServerRole, SlotStatus, WalStatus};
 use crate::net::conninfo::Host;
 use crate::pg::Lsn;
@@ -19,7 +20,8 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Keeps the slots on all hosts, each by itself, so that one that does not answer keeps nobody waiting.
 pub(super) async fn keep_all(server: Arc<Server>) {
-    let Some(slot) = server.config.slot.clone().filter(|slot| slot.is_mirrored) else { return };
+    let slot = server.config.slot.clone().filter(|slot| slot.is_mirrored);
+    let Some(slot) = slot else { return forget_others(&server.state, &[]) };
     // Why it is not known how to connect is told by the supervisor, which tries on.
     let options = loop {
         match server.connect_options() {
@@ -28,13 +30,20 @@ pub(super) async fn keep_all(server: Arc<Server>) {
         }
     };
     if options.hosts.len() < 2 {
-        return;
+        return forget_others(&server.state, &[]);
     }
+    forget_others(&server.state, &options.hosts);
     let mut mirrors = JoinSet::new();
     for host in options.hosts {
         mirrors.spawn(Mirror::new(Arc::clone(&server), slot.clone(), host).keep());
     }
     mirrors.join_all().await;
+}
+
+/// Shows nothing any more of hosts that are gone since the configuration was another.
+fn forget_others(state: &ServerState, hosts: &[Host]) {
+    let names: Vec<String> = hosts.iter().map(Host::to_string).collect();
+    state.change(|status| status.mirrors.retain(|mirror| names.contains(&mirror.host)));
 }
 
 /// Why a slot is not kept.
@@ -202,6 +211,25 @@ fn target(view: &HostView, flushed: Lsn) -> Option<Lsn> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::conninfo::HostKind;
+
+    #[test]
+    fn hosts_that_are_gone_are_shown_no_more() {
+        let state = ServerState::new("main");
+        let host = |name: &str| Host {
+            kind: HostKind::Tcp { name: name.to_owned(), address: None, is_named: true },
+            port: 5432,
+            reached: None,
+        };
+        let mirror =
+            |host: Host| MirrorStatus { host: host.to_string(), restart_lsn: None, problem: None };
+        let shown = || state.change(|status| status.mirrors.clone());
+        state.change(|status| status.mirrors = ["a", "b"].map(|name| mirror(host(name))).into());
+        forget_others(&state, &["b", "c"].map(host));
+        assert_eq!(shown(), [mirror(host("b"))]);
+        forget_others(&state, &[]);
+        assert_eq!(shown(), []);
+    }
 
     #[test]
     fn a_slot_follows_what_is_stored_here_as_far_as_its_host_is() {

@@ -14,6 +14,7 @@
 //! another.
 
 mod attendant;
+mod backup_starts;
 mod check;
 mod config;
 mod connections;
@@ -21,6 +22,7 @@ mod disk_room;
 mod failure;
 mod housekeeper;
 mod http;
+mod left_slot;
 mod liveness;
 mod log;
 mod metrics;

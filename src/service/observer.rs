@@ -4,11 +4,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::failure::Failure;
+use super::failure::{Failure, Remedies};
 use super::state::ServerState;
 use super::status::{EventKind, Phase, ServerStatus};
 use crate::pg::{Lsn, Timestamp};
-use crate::receive::{Event, Hole, HoleCause, HolePolicy, Observer, ReceiveStatus};
+use crate::receive::{Event, Hole, HoleCause, Observer, ReceiveStatus};
 use crate::wal::wall_clock;
 
 /// How far a stream that has caught up may fall behind before it is said to catch up again: what a fast server writes
@@ -22,7 +22,7 @@ const NEVER: u64 = u64::MAX;
 #[derive(Debug)]
 pub(super) struct ServiceObserver {
     state: Arc<ServerState>,
-    on_hole: HolePolicy,
+    remedies: Remedies,
     /// What is wrong is over when more than this is written.
     trouble_until: AtomicU64,
     /// The server has accepted a stream, which runs when more than this is received.
@@ -52,9 +52,9 @@ pub(super) struct Origin {
 
 impl ServiceObserver {
     /// Begins without trouble.
-    pub(super) fn new(state: Arc<ServerState>, on_hole: HolePolicy) -> Self {
+    pub(super) fn new(state: Arc<ServerState>, remedies: Remedies) -> Self {
         let (trouble_until, runs_from) = (AtomicU64::new(NEVER), AtomicU64::new(NEVER));
-        ServiceObserver { state, on_hole, trouble_until, runs_from, told: Mutex::default() }
+        ServiceObserver { state, remedies, trouble_until, runs_from, told: Mutex::default() }
     }
 
     /// Notes where the next stream is to come from.
@@ -65,13 +65,13 @@ impl ServiceObserver {
     /// Tells of a failed attempt; of one that fails as the last one did, only who looks closely.
     pub(super) fn failed(&self, failure: &Failure) {
         let cause = super::log::one_line(&failure.to_string());
-        let kind = failure.event(self.on_hole);
+        let kind = failure.event(self.remedies);
         self.runs_from.store(NEVER, Ordering::Relaxed);
         let written = self.state.change(|status| {
             *status.reconnects.entry(failure.reason()).or_default() += 1;
             status.damage_found += u64::from(kind == EventKind::Damage);
             status.lag_seconds = None;
-            status.phase = match failure.needs_somebody(self.on_hole) {
+            status.phase = match failure.needs_somebody(self.remedies) {
                 true => Phase::Failed { cause: cause.clone() },
                 false => Phase::Waiting { cause: cause.clone() },
             };
@@ -246,7 +246,7 @@ fn advance(status: &mut ServerStatus, seen: ReceiveStatus, now: Timestamp) {
 mod tests {
     use super::*;
     use crate::pg::TimelineId;
-    use crate::receive::ReceiveError;
+    use crate::receive::{HolePolicy, ReceiveError};
 
     fn seen(received: u64, flushed: u64, server_end: u64) -> ReceiveStatus {
         ReceiveStatus {
@@ -261,7 +261,8 @@ mod tests {
 
     fn observer() -> (Arc<ServerState>, ServiceObserver) {
         let state = Arc::new(ServerState::new("main"));
-        let observer = ServiceObserver::new(Arc::clone(&state), HolePolicy::Skip);
+        let remedies = Remedies { on_hole: HolePolicy::Skip, slot_policy: None };
+        let observer = ServiceObserver::new(Arc::clone(&state), remedies);
         (state, observer)
     }
 

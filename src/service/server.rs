@@ -41,20 +41,28 @@ impl Server {
     /// # Errors
     /// If the connection string, a service or the environment cannot be used.
     pub(super) fn connect_options(&self) -> Result<ConnectOptions, ConninfoError> {
-        let environment = Environment::from_process();
-        let mut options = self.config.connect_options(APPLICATION_NAME, &environment)?;
-        options.tcp_user_timeout.get_or_insert(SILENCE_MAX);
-        if let Some(keepalives) = &mut options.keepalives {
-            keepalives.idle.get_or_insert(SILENCE_MAX / 2);
-            keepalives.interval.get_or_insert(SILENCE_MAX / 10);
-        }
-        Ok(options)
+        connect_options(&self.config)
     }
 
     /// Says whether WAL comes from a host, or came from it last.
     pub(super) fn is_source(&self, host: &Host) -> bool {
         self.source.borrow().as_ref().is_some_and(|source| is_same_host(source, host))
     }
+}
+
+/// Works out how to connect for replication to a server that is wanted.
+///
+/// # Errors
+/// If the connection string, a service or the environment cannot be used.
+pub(super) fn connect_options(config: &ServerConfig) -> Result<ConnectOptions, ConninfoError> {
+    let environment = Environment::from_process();
+    let mut options = config.connect_options(APPLICATION_NAME, &environment)?;
+    options.tcp_user_timeout.get_or_insert(SILENCE_MAX);
+    if let Some(keepalives) = &mut options.keepalives {
+        keepalives.idle.get_or_insert(SILENCE_MAX / 2);
+        keepalives.interval.get_or_insert(SILENCE_MAX / 10);
+    }
+    Ok(options)
 }
 
 /// Says whether both are the same entry of the list, wherever its name led.

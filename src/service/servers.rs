@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use super::attendant;
 use super::config::{Config, ServerConfig};
 use super::housekeeper::Housekeeper;
+use super::left_slot::LeftSlot;
 use super::pulse::Pulse;
 use super::server::Server;
 use super::state::{Board, ServerState};
@@ -55,12 +56,19 @@ pub struct Servers {
     running: BTreeMap<String, Running>,
     /// Those that were stopped, but wait for a dead disk.
     left: Vec<Running>,
+    /// Whether all that are wanted could be started.
+    is_complete: bool,
 }
 
 impl Servers {
     /// Starts with none.
     pub fn new() -> Self {
-        Servers { board: Arc::default(), running: BTreeMap::new(), left: Vec::new() }
+        Servers {
+            board: Arc::default(),
+            running: BTreeMap::new(),
+            left: Vec::new(),
+            is_complete: true,
+        }
     }
 
     /// Returns what is known of them.
@@ -76,6 +84,11 @@ impl Servers {
     pub fn apply(&mut self, config: &Config) -> Result<Changes, StartError> {
         let mut changes = Changes::default();
         let mut stopped = self.stop_those(|server| !config.servers.contains(&server.config));
+        for before in stopped.values() {
+            if let Some(left) = LeftSlot::of(before, config) {
+                before.state.warn(left);
+            }
+        }
         let mut outcome = Ok(());
         for server in &config.servers {
             let name = server.name.clone();
@@ -89,17 +102,17 @@ impl Servers {
                 Err(error) => outcome = outcome.and(Err(error)),
             }
         }
-        for name in stopped.into_keys() {
-            self.board.remove(&name);
-            changes.stopped.push(name);
-        }
+        changes.stopped.extend(stopped.into_keys());
+        self.board.retain(|name| config.servers.iter().any(|server| server.name == name));
+        self.is_complete = outcome.is_ok();
         outcome.map(|()| changes)
     }
 
-    /// Says whether every server's threads have got on within the last seconds. A disk or a host that is waited for
-    /// does not count as standing still: that is told as an event.
+    /// Says whether every server has its threads, and they have got on within the last seconds. A disk or a host that is
+    /// waited for does not count as standing still: that is told as an event.
     pub fn are_alive(&self) -> bool {
-        self.running.values().flat_map(|running| &running.pulses).all(|pulse| pulse.is_felt())
+        let mut pulses = self.running.values().flat_map(|running| &running.pulses);
+        self.is_complete && pulses.all(|pulse| pulse.is_felt())
     }
 
     /// Ends all streams in good order. A server whose disk does not answer is left to itself after a while, and
@@ -137,15 +150,16 @@ impl Servers {
         };
         self.board.put(name, Arc::clone(&state));
         let server = Server::new(config.clone(), Arc::clone(&state));
-        match Running::start(server, self.writers_of(&config.directory)) {
-            Ok(running) => {
+        let (running, started) = Running::start(server, self.writers_of(&config.directory));
+        match started {
+            Ok(()) => {
                 self.running.insert(name.clone(), running);
                 Ok(())
             }
             Err(source) => {
+                self.wait_for(vec![running]);
                 let error = StartError { name: name.clone(), source };
-                state.change(|status| status.phase = Phase::Failed { cause: error.to_string() });
-                state.tell(EventKind::Failed, &error);
+                show_failure(&state, &error.to_string());
                 Err(error)
             }
         }
@@ -191,15 +205,16 @@ struct Running {
 }
 
 impl Running {
-    /// Starts the threads; nothing is received before the `writers` of before have ended.
-    fn start(server: Server, writers: Vec<Receiver<Infallible>>) -> io::Result<Self> {
+    /// Starts the threads; nothing is received before the `writers` of before have ended. If not all can be started, the
+    /// others were told to end.
+    fn start(server: Server, writers: Vec<Receiver<Infallible>>) -> (Self, io::Result<()>) {
         let server = Arc::new(server);
         let pulses = [Arc::new(Pulse::new()), Arc::new(Pulse::new())];
         let (lives, ended) = bounded(0);
         let started = start_threads(&server, &pulses, &lives, writers);
-        // Those that were started must not be left behind by those that were not.
-        started.inspect_err(|_| server.stop.cancel())?;
-        Ok(Running { server, pulses, ended })
+        let started = started.inspect_err(|_| server.stop.cancel());
+        drop(lives);
+        (Running { server, pulses, ended }, started)
     }
 
     /// Waits until all threads have ended; says whether that was so in time.
@@ -249,6 +264,7 @@ fn start_threads(
 fn supervise(server: Arc<Server>, pulse: &Pulse, runtime: Runtime, before: Before) {
     let in_place = InPlace::default();
     let state = Arc::clone(&server.state);
+    let _told = PanicIsTold(Arc::clone(&state));
     let supervisor = Supervisor::new(server, in_place.clone());
     let end = in_place::block_on(&runtime, &in_place, async {
         tokio::select! {
@@ -258,9 +274,23 @@ fn supervise(server: Arc<Server>, pulse: &Pulse, runtime: Runtime, before: Befor
     });
     runtime.shutdown_background();
     if let Err(error) = end {
-        let cause = format!("could not create thread: {}", OsError(&error));
-        state.change(|status| status.phase = Phase::Failed { cause: cause.clone() });
-        state.tell(EventKind::Failed, cause);
+        show_failure(&state, &format!("could not create thread: {}", OsError(&error)));
+    }
+}
+
+fn show_failure(state: &ServerState, cause: &str) {
+    state.change(|status| status.phase = Phase::Failed { cause: cause.to_owned() });
+    state.tell(EventKind::Failed, cause);
+}
+
+/// Shows that nothing is received any more if the thread panics that holds it. Its pulse is not felt any more then.
+struct PanicIsTold(Arc<ServerState>);
+
+impl Drop for PanicIsTold {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            show_failure(&self.0, "thread panicked");
+        }
     }
 }
 
@@ -271,4 +301,23 @@ fn runtime() -> io::Result<Runtime> {
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     // How it ends is seen by its sender, and by its pulse.
     thread::Builder::new().name(name.to_owned()).spawn(work).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_whose_thread_panicked_has_failed() {
+        let state = Arc::new(ServerState::new("main"));
+        let told = PanicIsTold(Arc::clone(&state));
+        let ended = thread::spawn(move || {
+            let _told = told;
+            panic!("as a test");
+        });
+        assert!(ended.join().is_err());
+        let status = state.status();
+        assert_eq!(status.phase, Phase::Failed { cause: "thread panicked".to_owned() });
+        assert_eq!(status.events.len(), 1);
+    }
 }

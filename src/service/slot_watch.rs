@@ -15,6 +15,9 @@ use crate::pg::Lsn;
 /// How often the host is asked.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
+/// How long ago the host may have been asked last, if nothing is to be concluded from before: a few looks.
+const SIGHT_MAX: Duration = LOOK_INTERVAL.saturating_mul(5);
+
 /// How long nothing may be flushed here, while the server has more, before a slot may be given up for that.
 const STUCK_MIN: Duration = Duration::from_secs(30);
 
@@ -185,18 +188,21 @@ fn describe(slot: &SlotStatus) -> String {
     text
 }
 
-/// Since when nothing was flushed here.
+/// Since when nothing was flushed here, as far as that was seen: of a host that cannot be asked, nobody knows whether
+/// it had more.
 #[derive(Debug)]
 struct Standstill {
     flushed: Option<Lsn>,
     since: Instant,
-    /// How long that may last.
+    /// When the host was asked last.
+    seen: Option<Instant>,
+    /// How long nothing may be flushed.
     patience: Duration,
 }
 
 impl Standstill {
     fn new() -> Self {
-        Standstill { flushed: None, since: Instant::now(), patience: STUCK_MIN }
+        Standstill { flushed: None, since: Instant::now(), seen: None, patience: STUCK_MIN }
     }
 
     /// Begins to wait anew, twice as long: a new slot keeps more and more too, as long as nothing gets on.
@@ -207,8 +213,12 @@ impl Standstill {
 
     /// Takes what is flushed here and on the server; says whether that differs for too long.
     fn is_stuck(&mut self, flushed: Option<Lsn>, on_server: Option<Lsn>, now: Instant) -> bool {
+        let seen = self.seen.replace(now);
+        if seen.is_none_or(|seen| now.duration_since(seen) > SIGHT_MAX) {
+            self.since = now;
+        }
         if flushed != self.flushed || flushed >= on_server {
-            *self = Standstill { flushed, since: now, patience: STUCK_MIN };
+            (self.flushed, self.since, self.patience) = (flushed, now, STUCK_MIN);
         }
         now.duration_since(self.since) >= self.patience
     }
@@ -216,6 +226,8 @@ impl Standstill {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::RangeInclusive;
+
     use super::*;
 
     fn slot(wal_status: WalStatus, retained: u64) -> SlotStatus {
@@ -269,33 +281,70 @@ mod tests {
         }
     }
 
+    /// Looks as often as it is done, from one second to another; says whether nothing got on for too long at last.
+    fn is_stuck_after(
+        standstill: &mut Standstill,
+        begun: Instant,
+        seconds: RangeInclusive<u64>,
+        (here, there): (u64, u64),
+    ) -> bool {
+        let looks = seconds.step_by(usize::try_from(LOOK_INTERVAL.as_secs()).unwrap());
+        let (here, there) = (Some(Lsn::new(here)), Some(Lsn::new(there)));
+        let is_stuck =
+            |second| standstill.is_stuck(here, there, begun + Duration::from_secs(second));
+        looks.map(is_stuck).last().unwrap()
+    }
+
     #[test]
     fn nothing_gets_on_if_the_server_has_more_and_nothing_is_flushed() {
-        let begun = Instant::now();
-        let at = |position| Some(Lsn::new(position));
         let table = [
-            // Seconds, flushed here, flushed there, whether that is too long.
-            (0, at(10), at(20), false),
-            (29, at(10), at(30), false),
-            (30, at(10), at(30), true),
-            (31, at(11), at(30), false),
-            (60, at(11), at(30), false),
-            (61, at(11), at(30), true),
-            (62, at(30), at(30), false),
-            (99, at(30), at(30), false),
-            (100, at(30), at(31), false),
+            // Seconds, flushed here and there, whether that is too long.
+            (0..=0, (10, 20), false),
+            (2..=28, (10, 30), false),
+            (30..=30, (10, 30), true),
+            (32..=60, (11, 30), false),
+            (62..=62, (11, 30), true),
+            (64..=98, (30, 30), false),
+            (100..=100, (30, 31), false),
         ];
-        let mut standstill = Standstill { flushed: None, since: begun, patience: STUCK_MIN };
-        for (seconds, here, there, expected) in table {
-            let now = begun + Duration::from_secs(seconds);
-            assert_eq!(standstill.is_stuck(here, there, now), expected, "after {seconds} s");
+        let (mut standstill, begun) = (Standstill::new(), Instant::now());
+        for (seconds, positions, expected) in table {
+            let found = is_stuck_after(&mut standstill, begun, seconds.clone(), positions);
+            assert_eq!(found, expected, "after {seconds:?} s");
         }
+    }
+
+    #[test]
+    fn a_slot_that_was_made_anew_gets_twice_the_time() {
+        let (mut standstill, begun) = (Standstill::new(), Instant::now());
+        assert!(is_stuck_after(&mut standstill, begun, 0..=30, (10, 20)));
         standstill.try_again();
-        let after = |seconds| Instant::now() + Duration::from_secs(seconds);
-        assert!(!standstill.is_stuck(at(30), at(31), after(59)));
-        assert!(standstill.is_stuck(at(30), at(31), after(60)));
-        assert!(!standstill.is_stuck(at(31), at(32), after(61)));
-        assert!(standstill.is_stuck(at(31), at(32), after(91)));
+        let table = [
+            (32..=60, (10, 20), false),
+            (62..=62, (10, 20), true),
+            (64..=92, (11, 20), false),
+            (94..=94, (11, 20), true),
+        ];
+        for (seconds, positions, expected) in table {
+            let found = is_stuck_after(&mut standstill, begun, seconds.clone(), positions);
+            assert_eq!(found, expected, "after {seconds:?} s");
+        }
+    }
+
+    #[test]
+    fn a_standstill_counts_only_for_as_long_as_it_was_seen() {
+        let table = [
+            // Seconds, whether that is too long.
+            (60..=60, false),
+            (3600..=3628, false),
+            (3630..=3630, true),
+            (7200..=7228, false),
+        ];
+        let (mut standstill, begun) = (Standstill::new(), Instant::now());
+        for (seconds, expected) in table {
+            let found = is_stuck_after(&mut standstill, begun, seconds.clone(), (10, 20));
+            assert_eq!(found, expected, "after {seconds:?} s");
+        }
     }
 
     #[test]

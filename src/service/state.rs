@@ -100,9 +100,10 @@ impl Board {
         servers.insert(name.to_owned(), state);
     }
 
-    /// Takes a server away.
-    pub fn remove(&self, name: &str) {
-        self.servers.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+    /// Takes all servers away but those whose names are wanted.
+    pub fn retain(&self, is_wanted: impl Fn(&str) -> bool) {
+        let mut servers = self.servers.write().unwrap_or_else(PoisonError::into_inner);
+        servers.retain(|name, _| is_wanted(name));
     }
 }
 

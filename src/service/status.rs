@@ -52,13 +52,16 @@ pub struct ServerStatus {
     pub slot: Option<SlotStatus>,
     /// The slots on the other hosts.
     pub mirrors: Vec<MirrorStatus>,
-    /// Connections made anew, by the reason that ended the one before.
+    /// Whether what earlier runs of the service counted is part of `reconnects`, `holes_noticed` and `damage_found`.
+    #[serde(default)]
+    pub is_restored: bool,
+    /// Connections made anew, by the reason that ended the one before; also by earlier runs of the service.
     pub reconnects: BTreeMap<ReconnectReason, u64>,
     /// Holes that were noticed, also by earlier runs of the service.
     pub holes_noticed: u64,
     /// Holes that no base backup covers yet.
     pub open_holes: Vec<OpenHole>,
-    /// Times that received WAL was refused because it is damaged.
+    /// Times that received WAL was refused because it is damaged, also in earlier runs of the service.
     pub damage_found: u64,
     /// Segments that got their final names since the service started.
     pub segments_closed: u64,

@@ -10,12 +10,12 @@ use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 use super::config::{ServerConfig, SlotPolicy};
-use super::failure::Failure;
+use super::failure::{Failure, Remedies};
 use super::observer::{Origin, ServiceObserver};
 use super::server::{Server, is_same_host};
 use super::slots;
 use super::status::{EventKind, Phase, ServerRole};
-use crate::net::conninfo::ConnectOptions;
+use crate::net::conninfo::{ConnectOptions, Host};
 use crate::net::passfile::PassfileWarning;
 use crate::net::{self, Cluster, Connection};
 use crate::pipeline::InPlace;
@@ -37,6 +37,7 @@ const ANSWER_MAX: Duration = Duration::from_secs(60);
 /// Receives from one server.
 pub(super) struct Supervisor {
     server: Arc<Server>,
+    remedies: Remedies,
     in_place: InPlace,
     receive: ReceiveConfig,
     observer: ServiceObserver,
@@ -46,8 +47,8 @@ pub(super) struct Supervisor {
     first_host: usize,
     /// Hosts that were refused in a row.
     refused_hosts: usize,
-    /// Whether the server has invalidated the slot.
-    slot_is_lost: bool,
+    /// The host that has invalidated the slot, until another one is reached.
+    slot_lost_on: Option<Host>,
     /// What was wrong with password files at the last attempt.
     warnings: String,
 }
@@ -67,9 +68,11 @@ impl Supervisor {
         let sync_times = Arc::clone(server.state.sync_times());
         let receive =
             ReceiveConfig { sync_times: Some(sync_times), ..receive_config(&server.config) };
-        let observer = ServiceObserver::new(Arc::clone(&server.state), server.config.on_hole);
+        let remedies = Remedies::of(&server.config);
+        let observer = ServiceObserver::new(Arc::clone(&server.state), remedies);
         Supervisor {
             server,
+            remedies,
             in_place,
             receive,
             observer,
@@ -77,7 +80,7 @@ impl Supervisor {
             pauses: Pauses::default(),
             first_host: 0,
             refused_hosts: 0,
-            slot_is_lost: false,
+            slot_lost_on: None,
             warnings: String::new(),
         }
     }
@@ -178,10 +181,10 @@ impl Supervisor {
         self.server.state.change(|status| status.role = role);
         let Some(slot) = &self.server.config.slot else { return Ok(()) };
         let state = &self.server.state;
-        if self.slot_is_lost && slot.policy == SlotPolicy::Recreate {
+        if self.slot_lost_on.is_some() && slot.policy == SlotPolicy::Recreate {
             slots::drop_invalidated(slot, connection, state).await?;
         }
-        self.slot_is_lost = false;
+        self.slot_lost_on = None;
         Ok(slots::make_sure_of(slot, connection, state).await?)
     }
 
@@ -194,9 +197,10 @@ impl Supervisor {
         self.warnings = text;
     }
 
-    /// Lets the attendant know which host was reached.
+    /// Lets the attendant know which host was reached. What another one did with its slot says nothing of this one's.
     fn note_host(&mut self, connection: &Connection) {
         let Some(host) = connection.host() else { return };
+        self.slot_lost_on.take_if(|other| !is_same_host(other, host));
         self.server.source.send_replace(Some(host.clone()));
     }
 
@@ -217,7 +221,7 @@ impl Supervisor {
     /// Waits as long as a failure advises; not at all while there are hosts that were not asked.
     async fn pause(&mut self, failure: &Failure) {
         if failure.is_slot_loss() {
-            self.slot_is_lost = true;
+            self.slot_lost_on.clone_from(&self.server.source.borrow());
             self.tell_slot_loss(failure);
         }
         if failure.speaks_for_the_host() {
@@ -226,7 +230,7 @@ impl Supervisor {
             }
             self.memory.skip_what_is_gone();
         }
-        if failure.needs_somebody(self.receive.on_hole) && !self.can_recreate() {
+        if failure.needs_somebody(self.remedies) {
             self.pauses.lengthen();
         }
         sleep(self.pauses.next_pause()).await;
@@ -247,11 +251,6 @@ impl Supervisor {
         }
         self.refused_hosts = 0;
         false
-    }
-
-    fn can_recreate(&self) -> bool {
-        let policy = self.server.config.slot.as_ref().map(|slot| slot.policy);
-        self.slot_is_lost && policy == Some(SlotPolicy::Recreate)
     }
 
     fn tell_slot_loss(&self, failure: &Failure) {

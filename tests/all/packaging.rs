@@ -45,6 +45,7 @@ fn metrics() -> BTreeSet<String> {
                 retained: Some(1),
             }),
             mirrors: vec![MirrorStatus { host: String::new(), restart_lsn: lsn, problem: None }],
+            is_restored: true,
             last_segment: Some(Timestamp::from_micros(0)),
             last_flush: Some(Timestamp::from_micros(0)),
             disk_free: Some(1),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use pgsiphon::service::{EventKind, Limits, ServerConfig};
 
 use crate::support::installation::Installation;
-use crate::support::mount::{Ballast, Disk, Mount};
+use crate::support::mount::{Ballast, DeadMount, Disk, Mount};
 use crate::support::receive::{end_segment, write_wal};
 use crate::support::scratch::Scratch;
 use crate::support::server::Server;
@@ -15,6 +15,7 @@ use crate::support::wal_files::assert_log;
 
 on_servers!(a_full_disk_is_told_and_so_is_its_end: pg18);
 on_servers!(a_dead_disk_keeps_neither_another_server_nor_the_end: pg18);
+on_servers!(a_dead_mount_with_backups_keeps_nobody: pg18);
 
 /// Two segments and a half.
 const ROOM: u64 = 5 << 19;
@@ -85,4 +86,28 @@ fn a_dead_disk_keeps_neither_another_server_nor_the_end(installation: Installati
     service.wait_until_flushed("dead", end);
     drop(service);
     assert_log(&directory, &dead, end);
+}
+
+fn a_dead_mount_with_backups_keeps_nobody(installation: Installation) {
+    let server = source(installation);
+    let Some(mount) = DeadMount::new() else { return };
+    let scratch = Scratch::new();
+    let directory = scratch.directory("wal");
+    // Without a hole, nobody looks for backups.
+    let hole = r#"{"from":"0/100000","to":"0/200000","timeline":1,"cause":"removed_by_server","noticed":"2000-01-01T00:00:00Z"}"#;
+    fs::write(directory.join(".pgsiphon-holes"), format!("{hole}\n")).unwrap();
+    let wanted = server_config("main", &[&server], &directory);
+    let wanted = ServerConfig { backups: Some(mount.path().join("backups")), ..wanted };
+    let mut service = Service::start(std::slice::from_ref(&wanted));
+    service.wait_until_flushed("main", write_wal(&server, 1000));
+    let begun = Instant::now();
+    let changed = ServerConfig { time_index: true, ..wanted };
+    service.servers().apply(&config(&[changed])).unwrap();
+    service.wait_until_flushed("main", write_wal(&server, 1000));
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+    service.wait_for("main", "the hole", |status| {
+        status.open_holes.iter().any(|hole| hole.from.is_some())
+    });
+    let status = service.status("main");
+    assert_eq!(count(&status, EventKind::DiskStalled), 0, "{status:#?}");
 }

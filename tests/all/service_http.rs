@@ -79,7 +79,7 @@ fn it_is_ready_when_every_server_streams() {
     assert_eq!(get(&http, "/readyz"), expected);
     assert_eq!(get(&http, "/healthz"), answer("200", "alive\n"));
     put(&board, "b", Phase::Streaming);
-    board.remove("c");
+    board.retain(|name| name != "c");
     assert_eq!(get(&http, "/readyz"), answer("200", "ready\n"));
 }
 
@@ -103,7 +103,7 @@ fn metrics_are_those_of_the_moment() {
         body.contains(&line)
     };
     assert!(streams("a") && !streams("b"));
-    board.remove("a");
+    board.retain(|name| name != "a");
     put(&board, "b", Phase::Streaming);
     assert!(!streams("a") && streams("b"));
 }

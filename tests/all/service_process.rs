@@ -4,7 +4,7 @@ use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
@@ -126,6 +126,13 @@ impl Manager {
         String::from_utf8(buffer[..size].to_vec()).unwrap()
     }
 
+    /// Waits until nothing comes for longer than a ping may take.
+    fn wait_for_silence(&self) {
+        self.socket.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+        wait_until("silence", || self.socket.recv(&mut [0; 4096]).is_err());
+        self.socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    }
+
     /// Returns the next message with a beginning; returns those before it, too.
     #[track_caller]
     fn wait_for(&self, beginning: &str) -> (String, Vec<String>) {
@@ -185,6 +192,31 @@ fn a_second_signal_ends_it_at_once_or_it_has_ended() {
     let finished = running.wait();
     assert!(matches!(finished.status.code(), Some(0 | 1)), "{finished:?}");
     assert!(finished.took < PATIENCE / 10, "{finished:?}");
+}
+
+#[test]
+fn a_server_that_could_not_be_started_stops_the_watchdog_until_it_is() {
+    let setup = Setup::new("host=/nonexistent");
+    let manager = Manager::new();
+    let running = manager.start(&setup);
+    manager.wait_for("WATCHDOG=1\n");
+    setup.scratch.directory("more");
+    let directory = setup.scratch.join("more");
+    setup.write(&format!(
+        "[servers.more]\nconninfo = \"host=/nonexistent\"\ndirectory = \"{}\"\n",
+        directory.display()
+    ));
+    let unlimited = running.limit_files();
+    let said = "could not start server \\\"more\\\": Too many open files";
+    wait_until(said, || {
+        running.signal(Signal::HUP);
+        running.said().contains(said)
+    });
+    manager.wait_for_silence();
+    running.set_files_limit(unlimited);
+    running.signal(Signal::HUP);
+    manager.wait_for("WATCHDOG=1\n");
+    end(running);
 }
 
 fn a_reload_moves_what_changed_and_nothing_else(installation: Installation) {

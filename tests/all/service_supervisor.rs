@@ -23,6 +23,7 @@ on_servers!(mirror_slots_keep_wal_for_a_promotion: pg13 pg18);
 on_servers!(an_invalidated_slot_is_made_anew_and_the_hole_is_told: pg13 pg18);
 on_servers!(wal_that_another_host_has_is_not_skipped: pg13 pg18);
 on_servers!(wal_that_no_host_has_is_skipped: pg18);
+on_servers!(a_slot_lost_on_one_host_is_not_dropped_on_another: pg18);
 on_servers!(a_dead_server_does_not_touch_another: pg18);
 on_servers!(only_what_changed_is_restarted: pg18);
 on_servers!(another_cluster_is_passed_over_also_after_a_restart: pg18);
@@ -208,6 +209,42 @@ fn wal_that_no_host_has_is_skipped(installation: Installation) {
         status.open_holes.iter().any(|hole| hole.from == Some(missing))
     });
     service.wait_until_flushed("main", write_wal(&server, 10_000));
+}
+
+fn a_slot_lost_on_one_host_is_not_dropped_on_another(installation: Installation) {
+    let loses = Server::builder(installation).initdb(&["--wal-segsize=1"]).start();
+    let scratch = Scratch::new();
+    let keeps = standby_of(&loses, installation, &scratch.join("standby"));
+    loses.sql("ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'");
+    loses.sql("SELECT pg_reload_conf()");
+    let directory = scratch.directory("wal");
+    let wanted = mirrored(server_config("main", &[&loses, &keeps], &directory));
+    let slot = wanted.slot.map(|slot| SlotConfig { policy: SlotPolicy::Recreate, ..slot });
+    let conninfo = format!("{} target_session_attrs=any", wanted.conninfo.reveal());
+    let wanted = ServerConfig { slot, conninfo: Conninfo::new(conninfo), ..wanted };
+    let service = Service::start(std::slice::from_ref(&wanted));
+    let begun = write_wal(&loses, 1000);
+    service.wait_until_flushed("main", begun);
+    service.wait_for("main", "the mirror slot", |status| {
+        status.mirrors.iter().any(|mirror| mirror.restart_lsn >= Some(begun))
+    });
+    drop(service);
+    for _ in 0..6 {
+        end_segment(&loses);
+    }
+    loses.sql("CHECKPOINT");
+    assert_eq!(loses.sql("SELECT wal_status FROM pg_replication_slots"), "lost");
+    let service = Service::start(&[wanted]);
+    let end = write_wal(&loses, 1000);
+    service.wait_until_flushed("main", end);
+    let status = service.status("main");
+    assert_eq!(count(&status, EventKind::Failover), 1, "{status:#?}");
+    let tells = |cause: &str| status.events.iter().filter(|event| event.cause == cause).count();
+    // Which is said of the host that is received from, while mirror slots are told with their hosts.
+    assert_eq!(tells("slot \"pgsiphon\" was missing"), 1, "{status:#?}");
+    assert_eq!(tells("slot \"pgsiphon\" was invalidated by the server"), 0, "{status:#?}");
+    drop(service);
+    assert_log(&directory, &keeps, end);
 }
 
 fn a_dead_server_does_not_touch_another(installation: Installation) {

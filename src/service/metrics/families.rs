@@ -119,16 +119,18 @@ pub(super) const FAMILIES: &[Family] = &[
             .collect()
     }),
     counter("reconnects", "Connections made anew, by what ended the one before", |status| {
-        counts(ReconnectReason::ALL, "reason", |reason| status.reconnects.get(reason))
+        restored(status, |status| {
+            counts(ReconnectReason::ALL, "reason", |reason| status.reconnects.get(reason))
+        })
     }),
     gauge("open_holes", "Places of missing WAL that no base backup covers", |status| {
         known(u64::try_from(status.open_holes.len()).ok().map(Value::Whole))
     }),
     counter("holes", "Places of missing WAL that were noticed", |status| {
-        known(Some(Value::Counted(status.holes_noticed)))
+        restored(status, |status| known(Some(Value::Counted(status.holes_noticed))))
     }),
     counter("damage_found", "Times that received WAL was refused as damaged", |status| {
-        known(Some(Value::Counted(status.damage_found)))
+        restored(status, |status| known(Some(Value::Counted(status.damage_found))))
     }),
     counter("segments_closed", "WAL segments that got their final names", |status| {
         known(Some(Value::Counted(status.segments_closed)))
@@ -162,6 +164,12 @@ fn moment(at: Option<Timestamp>) -> Vec<Sample> {
     let since_1970 =
         |at: Timestamp| at.micros() as f64 / 1e6 + Timestamp::UNIX_EPOCH_OFFSET_SECONDS as f64;
     known(at.map(|at| Value::Real(since_1970(at))))
+}
+
+/// Returns nothing until it is known what earlier runs counted: a counter that begins at 0 and goes on from there would
+/// seem to have made a great step.
+fn restored(status: &ServerStatus, samples: Samples) -> Vec<Sample> {
+    if status.is_restored { samples(status) } else { Vec::new() }
 }
 
 fn slot(status: &ServerStatus, samples: fn(&SlotStatus) -> Vec<Sample>) -> Vec<Sample> {

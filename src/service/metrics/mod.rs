@@ -1,7 +1,8 @@
 //! Metrics for Prometheus, as [OpenMetrics](https://prometheus.io/docs/specs/om/open_metrics_spec/) text.
 //!
 //! They are read from the board when they are asked for, so that nothing is shown of a server that is gone. What is
-//! not known is absent. The known labels of a counter begin at 0, so that its first step is seen.
+//! not known is absent. The known labels of a counter begin at 0, so that its first step is seen; those that go on from
+//! earlier runs are absent until these are known.
 //!
 //! A WAL position is a number of bytes: the difference of two is what lies between them. A moment is in seconds since
 //! 1970, as in Prometheus' own `time()`.

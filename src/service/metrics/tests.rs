@@ -33,6 +33,7 @@ fn full() -> ServerStatus {
             mirror("b", Some(5), None),
             mirror("c\"\\\n", None, Some("connection refused")),
         ],
+        is_restored: true,
         reconnects: [(ReconnectReason::Network, 2)].into(),
         holes_noticed: 4,
         damage_found: 1,
@@ -135,6 +136,6 @@ fn every_family_is_there_once() {
 #[test]
 fn a_server_that_is_gone_leaves_nothing() {
     let board = board();
-    board.remove("main");
+    board.retain(|name| name != "main");
     assert!(!text(&board).contains("main"));
 }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 
 use super::installation::client_program;
 use super::scratch::Scratch;
@@ -299,6 +299,22 @@ impl Running {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).into_iter().flatten();
         let names = tasks.flatten().map(|task| fs::read_to_string(task.path().join("comm")));
         names.flatten().any(|found| found.trim_end() == name)
+    }
+
+    /// Lets it open a single file more than it has open; returns the limit of before.
+    pub fn limit_files(&self) -> u64 {
+        let is_free = |number: &u64| {
+            fs::symlink_metadata(format!("/proc/{}/fd/{number}", self.child.id())).is_err()
+        };
+        self.set_files_limit((0..).find(is_free).unwrap() + 1)
+    }
+
+    /// Lets it open as many files as a limit says; returns the limit of before.
+    pub fn set_files_limit(&self, limit: u64) -> u64 {
+        let maximum = getrlimit(Resource::Nofile).maximum;
+        let limit = Rlimit { current: Some(limit), maximum };
+        let before = prlimit(Some(Pid::from_child(&self.child)), Resource::Nofile, limit);
+        before.unwrap().current.unwrap()
     }
 
     /// Says whether it has ended.

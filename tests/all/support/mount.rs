@@ -60,6 +60,45 @@ impl Drop for Mount {
     }
 }
 
+/// A mount that answers nobody, as one does whose server is gone. Who waits for it gets an error when the value is
+/// dropped.
+#[derive(Debug)]
+pub struct DeadMount {
+    place: Scratch,
+    /// The side that would have to answer.
+    device: Option<File>,
+}
+
+impl DeadMount {
+    /// Mounts one; `None`, with a line that says so, where that is not permitted.
+    pub fn new() -> Option<Self> {
+        let device = File::options().read(true).write(true).open("/dev/fuse");
+        let Some(device) = device.ok().filter(|_| is_root()) else {
+            skip("no mount can be made here that does not answer");
+            return None;
+        };
+        let place = Scratch::new();
+        let options = "fd=0,rootmode=40000,user_id=0,group_id=0";
+        let mut mount = Command::new("mount");
+        mount.args(["-i", "-t", "fuse", "-o", options, "pgsiphon-test"]).arg(place.path());
+        run(mount.stdin(device.try_clone().unwrap()));
+        Some(DeadMount { place, device: Some(device) })
+    }
+
+    /// Returns where it is.
+    pub fn path(&self) -> &Path {
+        self.place.path()
+    }
+}
+
+impl Drop for DeadMount {
+    fn drop(&mut self) {
+        // First, for whoever unmounts it waits for it, too.
+        drop(self.device.take());
+        let _ = Command::new("umount").arg("-l").arg(self.path()).status();
+    }
+}
+
 fn remount(place: &Path, option: &str) {
     run(Command::new("mount").arg(format!("-oremount,{option}")).arg(place));
 }
