@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 use super::config::{ServerConfig, SlotPolicy};
 use super::failure::Failure;
 use super::observer::{Origin, ServiceObserver};
-use super::server::{Server, is_same_host};
+use super::server::{SILENCE_MAX, Server, is_same_host};
 use super::slots;
 use super::status::{EventKind, Phase, ServerRole};
 use crate::net::conninfo::ConnectOptions;
@@ -273,6 +273,7 @@ fn receive_config(config: &ServerConfig) -> ReceiveConfig {
         time_index: if config.time_index { TimeIndex::Keep } else { TimeIndex::None },
         on_dead_disk: OnDeadDisk::Wait,
         on_other_branch: OnOtherBranch::Follow,
+        silence_max: Some(SILENCE_MAX),
         sync_times: None,
     }
 }
