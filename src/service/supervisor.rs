@@ -57,7 +57,7 @@ pub(super) struct Supervisor {
 pub(super) struct Before {
     /// Disconnected when those have ended that wrote into the directory before.
     pub(super) writers: Vec<Receiver<Infallible>>,
-    /// Brings the cluster that was received from before.
+    /// Brings the cluster that was received from before, when the directory is locked.
     pub(super) known_cluster: oneshot::Receiver<Option<String>>,
 }
 
@@ -115,7 +115,10 @@ impl Supervisor {
         match timeout(DISK_PATIENCE, &mut waiting).await {
             Ok(known) => known,
             Err(_) => {
-                self.observer.stalled();
+                // If it is no other receiver that is waited for, of which was told.
+                if self.server.state.change(|status| status.phase.cause().is_none()) {
+                    self.observer.stalled();
+                }
                 waiting.await
             }
         }
