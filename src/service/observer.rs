@@ -70,7 +70,7 @@ impl ServiceObserver {
         let written = self.state.change(|status| {
             *status.reconnects.entry(failure.reason()).or_default() += 1;
             status.damage_found += u64::from(kind == EventKind::Damage);
-            status.lag_seconds = None;
+            status.forget_server();
             status.phase = match failure.needs_somebody(self.on_hole) {
                 true => Phase::Failed { cause: cause.clone() },
                 false => Phase::Waiting { cause: cause.clone() },

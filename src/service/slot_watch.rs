@@ -15,6 +15,9 @@ use crate::pg::Lsn;
 /// How often the host is asked.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
+/// How long what was seen last is shown when nothing can be seen: for a look or two that fail.
+const MEMORY_MAX: Duration = Duration::from_secs(5);
+
 /// How long nothing may be flushed here, while the server has more, before a slot may be given up for that.
 const STUCK_MIN: Duration = Duration::from_secs(30);
 
@@ -41,6 +44,8 @@ pub(super) async fn run(server: Arc<Server>) {
 struct SlotWatch {
     server: Arc<Server>,
     session: Option<(Host, SqlSession)>,
+    /// When something was seen last.
+    seen: Instant,
     /// What went wrong when it was last tried.
     problem: Option<String>,
     danger: Danger,
@@ -52,16 +57,19 @@ impl SlotWatch {
     fn new(server: Arc<Server>) -> Self {
         let standstill = Standstill::new();
         let (danger, arrears) = (Danger::None, Arrears::default());
-        SlotWatch { server, session: None, problem: None, danger, standstill, arrears }
+        let seen = Instant::now();
+        SlotWatch { server, session: None, seen, problem: None, danger, standstill, arrears }
     }
 
     /// Looks once; a problem is told when it is new.
     async fn look_at(&mut self, host: &Host) {
         let Err(error) = self.try_to_look_at(host).await else {
+            self.seen = Instant::now();
             self.problem = None;
             return;
         };
         self.session = None;
+        self.forget();
         let problem = Some(error.to_string());
         if problem != self.problem {
             self.server.state.warn(format_args!("could not look after the slot: {error}"));
@@ -87,6 +95,20 @@ impl SlotWatch {
         }
         self.session = Some((host.clone(), session));
         Ok(())
+    }
+
+    /// Stops to show what was seen long ago.
+    fn forget(&self) {
+        if self.seen.elapsed() < MEMORY_MAX {
+            return;
+        }
+        self.server.state.change(|status| {
+            status.forget_slot();
+            // A stream says it, too.
+            if !status.phase.is_connected() {
+                status.forget_server();
+            }
+        });
     }
 
     fn is_our_cluster(&self, session: &SqlSession) -> bool {

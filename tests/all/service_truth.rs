@@ -134,6 +134,11 @@ fn metrics_agree_with_the_server_at_every_step(installation: Installation) {
     service.wait_for("pgsiphon_phase{phase=\"waiting\"}", |value| value == Some(1.0));
     assert_eq!(service.sample("pgsiphon_phase{phase=\"streaming\"}"), Some(0.0));
     assert!(service.get("/readyz").starts_with("HTTP/1.1 503 "));
+    wait_until("nothing to be shown that is not known", || {
+        let of_server = ["pgsiphon_slot_", "pgsiphon_server_flushed_", "pgsiphon_lag_"];
+        let is_known = |name: &String| of_server.iter().any(|of| name.starts_with(of));
+        !service.samples().keys().any(is_known)
+    });
     server.start_again();
     agree(&service, &server);
     let reconnects = |samples: HashMap<String, f64>| -> f64 {
