@@ -115,7 +115,7 @@ impl Supervisor {
         match timeout(DISK_PATIENCE, &mut waiting).await {
             Ok(known) => known,
             Err(_) => {
-                // If it is no other receiver that is waited for, of which was told.
+                // That another receiver has the directory is told already.
                 if self.server.state.change(|status| status.phase.cause().is_none()) {
                     self.observer.stalled();
                 }
