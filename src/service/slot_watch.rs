@@ -64,7 +64,6 @@ impl SlotWatch {
     /// Looks once; a problem is told when it is new.
     async fn look_at(&mut self, host: &Host) {
         let Err(error) = self.try_to_look_at(host).await else {
-            self.seen = Instant::now();
             self.problem = None;
             return;
         };
@@ -87,11 +86,14 @@ impl SlotWatch {
         let view = session.look(slot.as_ref().map(|slot| slot.name.as_str())).await?;
         // Of another cluster, nothing is shown, nor touched.
         if self.is_our_cluster(&session) {
+            self.seen = Instant::now();
             let flushed = self.note(&view);
             let is_stuck = self.standstill.is_stuck(flushed, view.flushed, Instant::now());
             if let (Some(wanted), Some(found)) = (slot, &view.slot) {
                 self.judge(&wanted, found, is_stuck, &mut session).await?;
             }
+        } else {
+            self.forget();
         }
         self.session = Some((host.clone(), session));
         Ok(())
