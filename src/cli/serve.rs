@@ -135,10 +135,22 @@ impl Service {
     }
 
     fn listen_elsewhere(&mut self, config: Option<HttpConfig>) -> Result<(), HttpError> {
-        let start = |config| {
-            Http::start(config, Arc::clone(self.servers.board()), Arc::clone(&self.liveness))
-        };
-        self.http = config.map(start).transpose()?;
+        let (board, liveness) = (Arc::clone(self.servers.board()), Arc::clone(&self.liveness));
+        let start = |config| Http::start(config, Arc::clone(&board), Arc::clone(&liveness));
+        let mut begun = config.map(start).transpose();
+        // It may be we who have the port, at an address that the new one includes; then it has to be free first.
+        let is_taken = begun.as_ref().is_err_and(HttpError::is_address_taken);
+        let port = config.map(|config| config.listen.port());
+        let in_the_way = self.http.take_if(|http| is_taken && Some(http.address().port()) == port);
+        if let Some(before) = in_the_way.map(|http| http.config()) {
+            begun = config.map(start).transpose();
+            if begun.is_err() {
+                let again = start(before);
+                self.http =
+                    again.inspect_err(|error| tracing::error!("HTTP has ended: {error}")).ok();
+            }
+        }
+        self.http = begun?;
         Ok(())
     }
 

@@ -138,6 +138,8 @@ pub struct WalStream {
     flushed: Lsn,
     server: Option<ServerStatus>,
     status_due: bool,
+    /// Whether the next status update wants an answer.
+    reply_wanted: bool,
     next_status: Option<Instant>,
     copy_done_due: bool,
     rows: Rows,
@@ -167,6 +169,7 @@ impl WalStream {
             flushed: Lsn::INVALID,
             server: None,
             status_due: false,
+            reply_wanted: false,
             next_status: None,
             copy_done_due: false,
             rows: Rows::default(),
@@ -201,6 +204,14 @@ impl WalStream {
     /// Asks for a status update with the next [`Self::poll_transmit`].
     pub fn handle_news(&mut self) {
         self.status_due = true;
+    }
+
+    /// Asks for a status update that the server has to answer, if WAL is streamed.
+    pub fn handle_silence(&mut self) {
+        if self.state == State::Streaming {
+            self.status_due = true;
+            self.reply_wanted = true;
+        }
     }
 
     /// Notes that everything before `flushed` is on stable storage.
@@ -344,7 +355,7 @@ impl WalStream {
         }))
     }
 
-    fn write_status(&self, clock: Timestamp, out: &mut BytesMut) {
+    fn write_status(&mut self, clock: Timestamp, out: &mut BytesMut) {
         let flushed = match self.config.flush_reports {
             FlushReports::Send => self.flushed,
             FlushReports::Withhold => Lsn::INVALID,
@@ -356,7 +367,7 @@ impl WalStream {
         out.put_u64(flushed.offset());
         out.put_u64(Lsn::INVALID.offset());
         out.put_i64(clock.micros());
-        out.put_u8(0);
+        out.put_u8(u8::from(std::mem::take(&mut self.reply_wanted)));
     }
 }
 
@@ -376,5 +387,34 @@ impl State {
             State::WaitingForTimeline => "the next timeline",
             State::WaitingForReady | State::Ended => "the end of the WAL stream",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns the last byte of the status update that is due, if one is.
+    fn reply_wanted(stream: &mut WalStream) -> Option<u8> {
+        let mut out = BytesMut::new();
+        stream.poll_transmit(Instant::now(), Timestamp::from_micros(0), &mut out);
+        out.last().copied()
+    }
+
+    #[test]
+    fn silence_is_met_with_one_status_update_that_wants_an_answer() {
+        let mut stream = WalStream::new(WalStreamConfig {
+            start: Lsn::new(1),
+            status_interval: None,
+            flush_reports: FlushReports::Send,
+        });
+        stream.handle_silence();
+        assert_eq!(reply_wanted(&mut stream), None, "before the stream");
+        stream.handle_message(Message::CopyBoth).unwrap();
+        assert_eq!(reply_wanted(&mut stream), Some(0));
+        stream.handle_silence();
+        assert_eq!([(); 2].map(|()| reply_wanted(&mut stream)), [Some(1), None]);
+        stream.handle_news();
+        assert_eq!(reply_wanted(&mut stream), Some(0));
     }
 }

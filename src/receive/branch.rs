@@ -20,8 +20,7 @@ impl Session<'_> {
         if stored.timeline >= latest {
             return Ok(stored);
         }
-        let rows = self.query_history(latest).await;
-        let file = history_file(&rows.map_err(|error| error.named("TIMELINE_HISTORY"))?, latest)?;
+        let file = history_file(&self.query_history(latest).await?, latest)?;
         let mut point = stored;
         // Each turn ends a timeline, and there are no more of them than lines.
         while let Some((left_at, next)) = history::left_at(&file.contents, point.timeline, latest)

@@ -36,6 +36,9 @@ pub struct ReceiveConfig {
     pub on_dead_disk: OnDeadDisk,
     /// What happens when the server's history has left the timeline of what is stored before its end.
     pub on_other_branch: OnOtherBranch,
+    /// How long a server may say nothing before it is given up; it is asked after half of that. `None` for ever, as the
+    /// original waits.
+    pub silence_max: Option<Duration>,
     /// Where it is counted how long syncs of WAL take, if somebody wants to know.
     pub sync_times: Option<Arc<SyncTimes>>,
 }

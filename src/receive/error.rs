@@ -89,6 +89,9 @@ pub enum ReceiveError {
     /// The server takes no status updates.
     #[error("could not send feedback packet: server read nothing for {} seconds", .0.as_secs())]
     ServerStalled(Duration),
+    /// The server sends nothing, not even an answer.
+    #[error("could not receive data from WAL stream: server sent nothing for {} seconds", .0.as_secs())]
+    ServerSilent(Duration),
     /// The server is another one than before.
     #[error("system identifier does not match: expected {expected}, got {found}")]
     OtherSystem {

@@ -20,6 +20,7 @@ mod report;
 mod run;
 mod session;
 mod side_files;
+mod silence;
 mod slots;
 mod start_point;
 mod stream;

@@ -14,11 +14,12 @@ use super::patience::Patience;
 use super::plan::{StreamEnd, StreamPlan};
 use super::run::{Memory, ReceiveJob};
 use super::side_files::SideFiles;
+use super::silence::answer;
 use super::start_point::{self, Found, StartPoint};
 use super::stream::{Follower, Writing};
 use super::time_index::{CommitTime, TimeIndexWriter};
 use super::{Event, Hole, HoleCause, HolePolicy, OnOtherBranch, ReceiveError, TimeIndex};
-use crate::net::{self, Cluster, ClusterError, CommandError, Connection};
+use crate::net::{self, Cluster, ClusterError, Connection};
 use crate::pg::{Lsn, SegmentNumber, TimelineId, WalFileName};
 use crate::protocol::{ProtocolError, Row, command};
 use crate::storage::read_stored;
@@ -55,14 +56,15 @@ impl<'a> Session<'a> {
         if session.server_version.major() < MAJOR_MIN {
             return Err(ReceiveError::ServerVersion(session.server_version_text.clone()));
         }
-        let cluster = Cluster::ask(&mut connection).await?;
+        let silence_max = job.config.silence_max;
+        let cluster = answer(silence_max, Cluster::ask(&mut connection)).await?;
         let found = &cluster.system_identifier;
         let expected = memory.system_identifier.get_or_insert_with(|| found.clone());
         if expected != found {
             let (expected, found) = (expected.clone(), found.clone());
             return Err(ReceiveError::OtherSystem { expected, found });
         }
-        let format = match wal_format(&mut connection, &cluster).await? {
+        let format = match answer(silence_max, wal_format(&mut connection, &cluster)).await? {
             Ok(format) => Some(format),
             Err(origin) => {
                 if !std::mem::replace(&mut memory.unchecked_is_told, true) {
@@ -185,8 +187,7 @@ impl<'a> Session<'a> {
     /// Asks where the slot stands; nowhere if it was never used or has lost its WAL.
     async fn slot_position(&mut self, slot: &str) -> Result<Option<StartPoint>, ReceiveError> {
         let text = command::read_slot(slot);
-        let rows = self.connection.query("READ_REPLICATION_SLOT", &text).await;
-        let rows = rows.map_err(|error| error.named("READ_REPLICATION_SLOT"))?;
+        let rows = self.query("READ_REPLICATION_SLOT", &text).await?;
         let field = |index| rows.first().and_then(|row: &Row| row.text(index));
         match field(0) {
             Some("physical") => {}
@@ -265,14 +266,14 @@ impl<'a> Session<'a> {
             return Ok(());
         }
         let rows = match self.query_history(timeline).await {
-            Err(error) if error.source.server_message().is_some() => {
+            Err(error) if error.server_message().is_some() => {
                 let directory = self.job.config.directory.clone();
                 return match on_disk(move || history::is_missing(&directory, timeline)).await? {
-                    true => Err(error.named("TIMELINE_HISTORY").into()),
+                    true => Err(error),
                     false => Ok(()),
                 };
             }
-            outcome => outcome.map_err(|error| error.named("TIMELINE_HISTORY"))?,
+            outcome => outcome?,
         };
         let (files, fetched) = (self.side_files(), history_file(&rows, timeline)?);
         Ok(on_disk(move || history::store(&files, &fetched)).await?)
@@ -281,8 +282,15 @@ impl<'a> Session<'a> {
     pub(super) async fn query_history(
         &mut self,
         timeline: TimelineId,
-    ) -> Result<Vec<Row>, CommandError> {
-        self.connection.query("TIMELINE_HISTORY", &command::timeline_history(timeline)).await
+    ) -> Result<Vec<Row>, ReceiveError> {
+        self.query("TIMELINE_HISTORY", &command::timeline_history(timeline)).await
+    }
+
+    /// Sends a command that is called so in messages, and waits for its answer.
+    async fn query(&mut self, name: &'static str, text: &str) -> Result<Vec<Row>, ReceiveError> {
+        let rows = self.connection.query(name, text);
+        answer(self.job.config.silence_max, async { rows.await.map_err(|error| error.named(name)) })
+            .await
     }
 
     /// Tells that another timeline is streamed than before, if that is so.

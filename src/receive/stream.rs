@@ -9,6 +9,7 @@ use super::finish::{Farewell, FinishedSegments};
 use super::patience::{Alarm, Patience, STALL_MAX};
 use super::plan::{StreamEnd, StreamPlan};
 use super::run::ReceiveJob;
+use super::silence::{Call, Silence};
 use super::{Event, ReceiveError, ReceiveStatus};
 use crate::net::{CommandError, Connection, ConnectionError};
 use crate::pg::Lsn;
@@ -54,6 +55,8 @@ pub(super) struct Follower<'a, 'c> {
     flushed: Lsn,
     owed: Option<Owed>,
     alarm: Alarm,
+    /// How long the server has said nothing, if that is bounded.
+    silence: Option<Silence>,
     finished: FinishedSegments<'a>,
 }
 
@@ -82,6 +85,7 @@ impl<'a, 'c> Follower<'a, 'c> {
             flushed: Lsn::INVALID,
             owed: None,
             alarm: Alarm::new(),
+            silence: job.config.silence_max.map(|max| Silence::new(max, Instant::now())),
             finished,
         }
     }
@@ -94,7 +98,7 @@ impl<'a, 'c> Follower<'a, 'c> {
     /// Follows the stream to its end.
     ///
     /// # Errors
-    /// If it breaks, or the disk keeps the server waiting. If the writer failed,
+    /// If it breaks, the server falls silent, or the disk keeps it waiting. If the writer failed,
     /// [`ReceiveError::WriterEnded`], and the writer tells why.
     pub(super) async fn follow(&mut self) -> Result<StreamEnd, ReceiveError> {
         loop {
@@ -102,18 +106,42 @@ impl<'a, 'c> Follower<'a, 'c> {
                 return Ok(end);
             }
             self.take_note()?;
+            self.look_for_silence()?;
             self.send_status().await?;
             if self.owed.is_some() {
                 self.writing.patience.check()?;
             }
             let wake_up = self.wake_up();
             tokio::select! {
-                received = self.connection.receive() => received.map_err(|e| self.failure(e))?,
+                received = self.connection.receive() => {
+                    received.map_err(|e| self.failure(e))?;
+                    self.note_sound();
+                }
                 changed = self.writing.progress.changed() => changed.map_err(|_| ReceiveError::WriterEnded)?,
                 () = self.job.interrupt.cancelled() => return Ok(StreamEnd::Interrupted),
                 () = self.alarm.at_or_before(wake_up) => self.remind(),
             }
         }
+    }
+
+    fn note_sound(&mut self) {
+        if let Some(silence) = &mut self.silence {
+            silence.handle_sound(Instant::now());
+        }
+    }
+
+    /// Asks a server that says nothing whether it is there.
+    ///
+    /// # Errors
+    /// If it did not answer, [`ReceiveError::ServerSilent`].
+    fn look_for_silence(&mut self) -> Result<(), ReceiveError> {
+        let Some(silence) = &mut self.silence else { return Ok(()) };
+        match silence.poll_call(Instant::now()) {
+            Some(Call::Ask) => self.stream.handle_silence(),
+            Some(Call::GiveUp) => return Err(ReceiveError::ServerSilent(silence.max)),
+            None => {}
+        }
+        Ok(())
     }
 
     /// Asks the writer once more for what it owes. If it has not received again all that an earlier run stored, because
@@ -129,9 +157,10 @@ impl<'a, 'c> Follower<'a, 'c> {
     fn wake_up(&self) -> Instant {
         let owed = self.owed.map(|_| Instant::now() + BLOCKED_STATUS_INTERVAL);
         let status = self.stream.poll_timeout();
+        let silence = self.silence.as_ref().map(Silence::poll_timeout);
         // Far enough away to be no load, for when nothing is due at all.
         let idle = Instant::now() + Duration::from_secs(3600);
-        [owed, status].into_iter().flatten().fold(idle, Instant::min)
+        [owed, status, silence].into_iter().flatten().fold(idle, Instant::min)
     }
 
     /// Hands the WAL in the read buffer to the writer.
@@ -141,6 +170,8 @@ impl<'a, 'c> Follower<'a, 'c> {
         let end = self.collect(&mut batch);
         if !batch.is_empty() {
             self.wait_for_room().await?;
+            // Meanwhile nobody listened.
+            self.note_sound();
             self.writing.inbox.push(batch, self.connection.take_received());
         }
         end

@@ -106,6 +106,7 @@ impl Failure {
         match self {
             Failure::Conninfo(_) => false,
             Failure::NoAnswer(_) | Failure::LeftBehind { .. } => true,
+            Failure::Receive(ReceiveError::ServerSilent(_)) => true,
             Failure::Receive(error) => match reason(error) {
                 ReconnectReason::Refused | ReconnectReason::WalRemoved => {
                     !matches!(error, ReceiveError::Connect(_))
@@ -157,9 +158,10 @@ impl Failure {
 fn reason(error: &ReceiveError) -> ReconnectReason {
     match error {
         ReceiveError::Connect(error) if is_refused(error) => ReconnectReason::Refused,
-        ReceiveError::Connect(_) | ReceiveError::ServerStalled(_) | ReceiveError::Disconnected => {
-            ReconnectReason::Network
-        }
+        ReceiveError::Connect(_)
+        | ReceiveError::ServerStalled(_)
+        | ReceiveError::ServerSilent(_)
+        | ReceiveError::Disconnected => ReconnectReason::Network,
         ReceiveError::Connection(_) | ReceiveError::Command(_) | ReceiveError::Cluster(_) => {
             said_by_the_server(error)
         }
@@ -281,6 +283,12 @@ mod tests {
                 Reason::ServerEnded,
                 Disconnected,
                 false,
+            ),
+            (
+                ReceiveError::ServerSilent(Duration::from_secs(60)),
+                Reason::Network,
+                Disconnected,
+                true,
             ),
             (unreachable(Problem::TimedOut), Reason::Network, Disconnected, false),
             (unreachable(starting_up("57P03")), Reason::Network, Disconnected, false),

@@ -1,5 +1,5 @@
-//! What is done with the disk beside the WAL: how much room there is, which holes are open, and the state file. On a
-//! thread of its own, which a dead disk may keep for as long as it likes.
+//! What is done with the disk beside the WAL: keeping other receivers out, how much room there is, which holes are open,
+//! and the state file. On a thread of its own, which a dead disk may keep for as long as it likes.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,8 +11,8 @@ use super::disk_room::{DiskRoom, RoomChange};
 use super::open_holes::OpenHoles;
 use super::server::Server;
 use super::state_file::{self, Saved};
-use super::status::EventKind;
-use crate::storage::StorageError;
+use super::status::{EventKind, Phase};
+use crate::storage::{DirectoryLock, StorageError};
 
 /// How often it looks. What happens meanwhile may miss in the state file if the process is killed.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
@@ -20,7 +20,7 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 /// Looks after one server's disk.
 pub(super) struct Housekeeper {
     server: Arc<Server>,
-    /// Takes the cluster that was received from before.
+    /// Takes the cluster that was received from before, when nobody else receives into the directory.
     known_cluster: oneshot::Sender<Option<String>>,
     stop: Receiver<()>,
 }
@@ -35,8 +35,9 @@ impl Housekeeper {
         (Housekeeper { server, known_cluster, stop }, sender)
     }
 
-    /// Looks until it is to end.
+    /// Looks until it is to end; all the time, the directory is locked.
     pub(super) fn run(self) {
+        let Some(_lock) = self.lock() else { return };
         let Housekeeper { server, known_cluster, stop } = self;
         let mut rounds = Rounds::new(server);
         let known = rounds.restore();
@@ -47,6 +48,35 @@ impl Housekeeper {
             rounds.look();
         }
         rounds.save();
+    }
+
+    /// Waits until the directory is not locked by another receiver; nothing if it is to end before.
+    fn lock(&self) -> Option<DirectoryLock> {
+        let Server { config, state, .. } = &*self.server;
+        let mut told = None;
+        loop {
+            let cause = match DirectoryLock::take(&config.directory) {
+                Ok(Some(lock)) => {
+                    if told.is_some() {
+                        state.tell(EventKind::Recovered, "directory can be used");
+                    }
+                    return Some(lock);
+                }
+                Ok(None) => {
+                    let directory = config.directory.display();
+                    format!("directory \"{directory}\" is in use by another receiver")
+                }
+                Err(error) => error.to_string(),
+            };
+            if told.as_ref() != Some(&cause) {
+                state.change(|status| status.phase = Phase::Failed { cause: cause.clone() });
+                state.tell(EventKind::Failed, &cause);
+                told = Some(cause);
+            }
+            if self.stop.recv_timeout(LOOK_INTERVAL) != Err(RecvTimeoutError::Timeout) {
+                return None;
+            }
+        }
     }
 }
 

@@ -65,6 +65,16 @@ pub enum HttpError {
     Start(#[from] io::Error),
 }
 
+impl HttpError {
+    /// Says whether somebody else listens there, or at an address that this one includes.
+    pub fn is_address_taken(&self) -> bool {
+        match self {
+            HttpError::Listen { source, .. } => source.kind() == io::ErrorKind::AddrInUse,
+            HttpError::Start(_) => false,
+        }
+    }
+}
+
 /// Serves metrics, health and status until it is dropped.
 #[derive(Debug)]
 pub struct Http {

@@ -1,8 +1,10 @@
 //! What systemd is told (`sd_notify(3)`): readiness, reloads, the end, a line of status, and that all is alive.
 //!
-//! The service is ready when every server has streamed and caught up once. Where nobody listens, nothing is said.
+//! The service is ready when every server has streamed and caught up once, or cannot be received from for a while: one
+//! that is down must keep neither the watchdog of the others from beginning nor reloads from being answered. Where
+//! nobody listens, nothing is said.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -14,10 +16,15 @@ use crate::pg::OsError;
 /// systemd shows one line; datagrams have a limit, too.
 const LINE_CHARS_MAX: usize = 400;
 
+/// How long a server that cannot be received from is waited for: several attempts, and more than a restart takes.
+const TROUBLE_MAX: Duration = Duration::from_secs(60);
+
 /// Tells systemd what happens, each thing once.
 #[derive(Debug)]
 pub struct Notifier {
     caught_up: BTreeSet<String>,
+    /// When an attempt was first seen to have failed, by server.
+    in_trouble: BTreeMap<String, Instant>,
     is_ready: bool,
     line: String,
     ping_interval: Option<Duration>,
@@ -30,6 +37,7 @@ impl Notifier {
     pub fn from_environment() -> Self {
         Notifier {
             caught_up: BTreeSet::new(),
+            in_trouble: BTreeMap::new(),
             is_ready: false,
             line: String::new(),
             // As `sd_watchdog_enabled(3)` recommends.
@@ -51,8 +59,8 @@ impl Notifier {
             self.send(&[NotifyState::Status(&line)]);
             self.line = line;
         }
-        self.note_caught_up(servers);
-        if !self.is_ready && servers.iter().all(|server| self.caught_up.contains(&server.name)) {
+        self.note_phases(servers, now);
+        if !self.is_ready && servers.iter().all(|server| self.is_waited_for_no_more(server, now)) {
             self.is_ready = true;
             self.send(&[NotifyState::Ready]);
         }
@@ -84,9 +92,19 @@ impl Notifier {
         self.send(&[NotifyState::Stopping]);
     }
 
-    fn note_caught_up(&mut self, servers: &[ServerStatus]) {
+    fn note_phases(&mut self, servers: &[ServerStatus], now: Instant) {
         let streaming = servers.iter().filter(|server| server.phase == Phase::Streaming);
         self.caught_up.extend(streaming.map(|server| server.name.clone()));
+        for server in servers.iter().filter(|server| server.phase.cause().is_some()) {
+            self.in_trouble.entry(server.name.clone()).or_insert(now);
+        }
+    }
+
+    /// Says whether a server has caught up once, or is in trouble for too long. While WAL comes, it may still catch up.
+    fn is_waited_for_no_more(&self, server: &ServerStatus, now: Instant) -> bool {
+        let is_too_long = |since: &Instant| now >= *since + TROUBLE_MAX;
+        let is_given_up = self.in_trouble.get(&server.name).is_some_and(is_too_long);
+        self.caught_up.contains(&server.name) || (is_given_up && !server.phase.is_connected())
     }
 
     fn is_ping_due(&self, now: Instant) -> bool {
@@ -199,6 +217,25 @@ mod tests {
         for (first, second, is_ready) in steps {
             notifier.tell(&[server("a", first), server("b", second)], true, now);
             assert_eq!(notifier.is_ready, is_ready);
+        }
+    }
+
+    #[test]
+    fn a_server_in_trouble_is_waited_for_no_longer_than_a_minute() {
+        let mut notifier = Notifier::from_environment();
+        let began = Instant::now();
+        // Seconds, the phase of the server in trouble, whether all is ready.
+        let steps = [
+            (0, waiting("x"), false),
+            (1, Phase::Connecting, false),
+            (59, waiting("x"), false),
+            (60, Phase::CatchingUp, false),
+            (61, Phase::Connecting, true),
+        ];
+        for (seconds, phase, is_ready) in steps {
+            let servers = [server("a", Phase::Streaming), server("b", phase)];
+            notifier.tell(&servers, true, began + Duration::from_secs(seconds));
+            assert_eq!(notifier.is_ready, is_ready, "{seconds}");
         }
     }
 

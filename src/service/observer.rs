@@ -70,7 +70,7 @@ impl ServiceObserver {
         let written = self.state.change(|status| {
             *status.reconnects.entry(failure.reason()).or_default() += 1;
             status.damage_found += u64::from(kind == EventKind::Damage);
-            status.lag_seconds = None;
+            status.forget_server();
             status.phase = match failure.needs_somebody(self.remedies) {
                 true => Phase::Failed { cause: cause.clone() },
                 false => Phase::Waiting { cause: cause.clone() },
@@ -230,9 +230,10 @@ fn advance(status: &mut ServerStatus, seen: ReceiveStatus, now: Timestamp) {
     }
     status.server_flushed = status.server_flushed.max(Some(server_end));
     status.update_lag();
-    status.lag_seconds = match received >= server_end {
+    status.lag_seconds = match Some(received) >= status.server_flushed {
         true => Some(0.0),
-        false => lag.map(|lag: Duration| lag.as_secs_f64()),
+        // A stream that falls silent does not tell that there is more; who watches the slot does.
+        false => lag.map(|lag: Duration| lag.as_secs_f64()).or(status.lag_seconds),
     };
     let behind = server_end.checked_sub(received).unwrap_or(0);
     match status.phase {
@@ -326,6 +327,20 @@ mod tests {
         let after = state.status();
         assert_eq!((after.flushed, after.lag_seconds), (Some(Lsn::new(200)), Some(0.0)));
         assert_eq!(after.last_flush, status.last_flush);
+    }
+
+    #[test]
+    fn a_stream_that_knows_of_nothing_more_does_not_hide_that_there_is() {
+        let (state, observer) = observer();
+        observer.note(seen(1000, 1000, 1000));
+        state.change(|status| {
+            status.server_flushed = Some(Lsn::new(2000));
+            status.lag_seconds = Some(4.0);
+        });
+        observer.note(ReceiveStatus { lag: None, ..seen(1000, 1000, 1000) });
+        assert_eq!(state.status().lag_seconds, Some(4.0));
+        observer.note(ReceiveStatus { lag: None, ..seen(2000, 1000, 1000) });
+        assert_eq!(state.status().lag_seconds, Some(0.0));
     }
 
     #[test]

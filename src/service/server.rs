@@ -14,8 +14,8 @@ use crate::net::conninfo::{ConnectOptions, ConninfoError, Environment, Host};
 const APPLICATION_NAME: &str = "pgsiphon";
 
 /// How long a network may be silent that should say something, unless the connection string says it. The system's
-/// default is a quarter of an hour.
-const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// default is a quarter of an hour. Also how long a server may be, as a standby's `wal_receiver_timeout`.
+pub(super) const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 /// What the threads of one server share.
 #[derive(Debug)]

@@ -18,6 +18,9 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 /// How long ago the host may have been asked last, if nothing is to be concluded from before: a few looks.
 const SIGHT_MAX: Duration = LOOK_INTERVAL.saturating_mul(5);
 
+/// How long what was seen last is shown when nothing can be seen: for a look or two that fail.
+const MEMORY_MAX: Duration = Duration::from_secs(5);
+
 /// How long nothing may be flushed here, while the server has more, before a slot may be given up for that.
 const STUCK_MIN: Duration = Duration::from_secs(30);
 
@@ -44,16 +47,21 @@ pub(super) async fn run(server: Arc<Server>) {
 struct SlotWatch {
     server: Arc<Server>,
     session: Option<(Host, SqlSession)>,
+    /// When something was seen last.
+    seen: Instant,
     /// What went wrong when it was last tried.
     problem: Option<String>,
     danger: Danger,
     standstill: Standstill,
+    arrears: Arrears,
 }
 
 impl SlotWatch {
     fn new(server: Arc<Server>) -> Self {
         let standstill = Standstill::new();
-        SlotWatch { server, session: None, problem: None, danger: Danger::None, standstill }
+        let (danger, arrears) = (Danger::None, Arrears::default());
+        let seen = Instant::now();
+        SlotWatch { server, session: None, seen, problem: None, danger, standstill, arrears }
     }
 
     /// Looks once; a problem is told when it is new.
@@ -63,6 +71,7 @@ impl SlotWatch {
             return;
         };
         self.session = None;
+        self.forget();
         let problem = Some(error.to_string());
         if problem != self.problem {
             self.server.state.warn(format_args!("could not look after the slot: {error}"));
@@ -76,18 +85,35 @@ impl SlotWatch {
             Some((_, session)) => session,
             None => SqlSession::open(&self.server, host).await?,
         };
-        let slot = self.server.config.slot.as_ref();
-        let view = session.look(slot.map(|slot| slot.name.as_str())).await?;
+        let slot = self.server.config.slot.clone();
+        let view = session.look(slot.as_ref().map(|slot| slot.name.as_str())).await?;
         // Of another cluster, nothing is shown, nor touched.
         if self.is_our_cluster(&session) {
+            self.seen = Instant::now();
             let flushed = self.note(&view);
             let is_stuck = self.standstill.is_stuck(flushed, view.flushed, Instant::now());
-            if let (Some(wanted), Some(found)) = (slot.cloned(), &view.slot) {
+            if let (Some(wanted), Some(found)) = (slot, &view.slot) {
                 self.judge(&wanted, found, is_stuck, &mut session).await?;
             }
+        } else {
+            self.forget();
         }
         self.session = Some((host.clone(), session));
         Ok(())
+    }
+
+    /// Stops to show what was seen long ago.
+    fn forget(&self) {
+        if self.seen.elapsed() < MEMORY_MAX {
+            return;
+        }
+        self.server.state.change(|status| {
+            status.forget_slot();
+            // A stream says it, too.
+            if !status.phase.is_connected() {
+                status.forget_server();
+            }
+        });
     }
 
     fn is_our_cluster(&self, session: &SqlSession) -> bool {
@@ -96,12 +122,17 @@ impl SlotWatch {
     }
 
     /// Takes over what the host shows; returns what is flushed here.
-    fn note(&self, view: &HostView) -> Option<Lsn> {
+    fn note(&mut self, view: &HostView) -> Option<Lsn> {
+        let arrears = &mut self.arrears;
         self.server.state.change(|status| {
             status.role = Some(ServerRole::of(view.is_in_recovery));
             status.server_flushed = view.flushed.or(status.server_flushed);
             status.slot.clone_from(&view.slot);
             status.update_lag();
+            if let Some(least) = arrears.least(status.received, view.flushed, Instant::now()) {
+                let lag = status.lag_seconds.unwrap_or(0.0).max(least.as_secs_f64());
+                status.lag_seconds = Some(lag);
+            }
             status.flushed
         })
     }
@@ -186,6 +217,25 @@ fn describe(slot: &SlotStatus) -> String {
         text += &format!(", {size} more bytes are safe");
     }
     text
+}
+
+/// Since when the server is seen to have more than what is received, while nothing comes: a stream that has fallen
+/// silent cannot tell.
+#[derive(Debug, Default)]
+struct Arrears {
+    received: Option<Lsn>,
+    since: Option<Instant>,
+}
+
+impl Arrears {
+    /// Returns how long more has been waited for at least, if that is seen not for the first time.
+    fn least(&mut self, here: Option<Lsn>, there: Option<Lsn>, now: Instant) -> Option<Duration> {
+        let is_behind = here.is_some() && here < there;
+        let is_same = std::mem::replace(&mut self.received, here) == here;
+        let since = self.since.filter(|_| is_behind && is_same);
+        self.since = is_behind.then_some(since.unwrap_or(now));
+        since.map(|since| now.saturating_duration_since(since))
+    }
 }
 
 /// Since when nothing was flushed here, as far as that was seen: of a host that cannot be asked, nobody knows whether
@@ -344,6 +394,30 @@ mod tests {
         for (seconds, expected) in table {
             let found = is_stuck_after(&mut standstill, begun, seconds.clone(), (10, 20));
             assert_eq!(found, expected, "after {seconds:?} s");
+        }
+    }
+
+    #[test]
+    fn arrears_grow_while_the_server_has_more_and_nothing_comes() {
+        let began = Instant::now();
+        let at = |position| Some(Lsn::new(position));
+        let table = [
+            // Seconds, received here, flushed there, the least lag.
+            (0, None, at(20), None),
+            (2, at(10), None, None),
+            (4, at(10), at(10), None),
+            (6, at(10), at(20), None),
+            (8, at(10), at(20), Some(2)),
+            (10, at(10), at(30), Some(4)),
+            (12, at(11), at(30), None),
+            (14, at(11), at(30), Some(2)),
+            (16, at(30), at(30), None),
+            (18, at(30), at(31), None),
+        ];
+        let mut arrears = Arrears::default();
+        for (seconds, here, there, least) in table {
+            let found = arrears.least(here, there, began + Duration::from_secs(seconds));
+            assert_eq!(found, least.map(Duration::from_secs), "after {seconds} s");
         }
     }
 

@@ -88,6 +88,20 @@ impl ServerStatus {
         let both = self.server_flushed.zip(self.flushed);
         self.lag_bytes = both.map(|(server, here)| server.checked_sub(here).unwrap_or(0));
     }
+
+    /// Forgets how far the server is, of whom nobody hears any more.
+    pub(super) fn forget_server(&mut self) {
+        (self.server_flushed, self.lag_bytes, self.lag_seconds) = (None, None, None);
+    }
+
+    /// Forgets how the slot is, but not that it is lost.
+    pub(super) fn forget_slot(&mut self) {
+        let is_lost = |slot: &SlotStatus| slot.wal_status == Some(WalStatus::Lost);
+        self.slot = self.slot.take().filter(is_lost).map(|slot| SlotStatus {
+            wal_status: slot.wal_status,
+            ..SlotStatus::of_name(&slot.name)
+        });
+    }
 }
 
 /// What is being done for a server.
@@ -406,6 +420,22 @@ mod tests {
         assert_eq!(phases.each_ref().map(Phase::name), Phase::NAMES);
         for phase in phases {
             assert_eq!(serde_json::to_value(&phase).unwrap()["is"], phase.name());
+        }
+    }
+
+    #[test]
+    fn a_slot_is_forgotten_but_not_its_loss() {
+        let slot = |wal_status| SlotStatus { wal_status, ..SlotStatus::of_name("wal") };
+        let lost = slot(Some(WalStatus::Lost));
+        let table = [
+            (None, None),
+            (Some(slot(Some(WalStatus::Reserved))), None),
+            (Some(SlotStatus { retained: Some(7), ..lost.clone() }), Some(lost)),
+        ];
+        for (slot, left) in table {
+            let mut status = ServerStatus { slot, ..ServerStatus::default() };
+            status.forget_slot();
+            assert_eq!(status.slot, left);
         }
     }
 }

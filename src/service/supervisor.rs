@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 use super::config::{ServerConfig, SlotPolicy};
 use super::failure::{Failure, Remedies};
 use super::observer::{Origin, ServiceObserver};
-use super::server::{Server, is_same_host};
+use super::server::{SILENCE_MAX, Server, is_same_host};
 use super::slots;
 use super::status::{EventKind, Phase, ServerRole};
 use crate::net::conninfo::{ConnectOptions, Host};
@@ -58,7 +58,7 @@ pub(super) struct Supervisor {
 pub(super) struct Before {
     /// Disconnected when those have ended that wrote into the directory before.
     pub(super) writers: Vec<Receiver<Infallible>>,
-    /// Brings the cluster that was received from before.
+    /// Brings the cluster that was received from before, when the directory is locked.
     pub(super) known_cluster: oneshot::Receiver<Option<String>>,
 }
 
@@ -118,7 +118,10 @@ impl Supervisor {
         match timeout(DISK_PATIENCE, &mut waiting).await {
             Ok(known) => known,
             Err(_) => {
-                self.observer.stalled();
+                // That another receiver has the directory is told already.
+                if self.server.state.change(|status| status.phase.cause().is_none()) {
+                    self.observer.stalled();
+                }
                 waiting.await
             }
         }
@@ -275,6 +278,7 @@ fn receive_config(config: &ServerConfig) -> ReceiveConfig {
         time_index: if config.time_index { TimeIndex::Keep } else { TimeIndex::None },
         on_dead_disk: OnDeadDisk::Wait,
         on_other_branch: OnOtherBranch::Follow,
+        silence_max: Some(SILENCE_MAX),
         sync_times: None,
     }
 }

@@ -47,6 +47,7 @@ mod receive_power;
 mod receive_recovery;
 mod receive_restarts;
 mod receive_signals;
+mod receive_silence;
 mod receive_slots;
 mod receive_start;
 mod receive_streams;

@@ -1,21 +1,60 @@
 //! The service and disks that are full or dead: it is told, nothing else is touched, and it goes on when the disk does.
 
 use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use pgsiphon::service::{EventKind, Limits, ServerConfig};
+use rustix::process::Signal;
 
+use crate::support::client::{Client, Running};
 use crate::support::installation::Installation;
 use crate::support::mount::{Ballast, DeadMount, Disk, Mount};
 use crate::support::receive::{end_segment, write_wal};
 use crate::support::scratch::Scratch;
 use crate::support::server::Server;
 use crate::support::service::{Service, config, count, server_config};
+use crate::support::wait_until;
 use crate::support::wal_files::assert_log;
 
 on_servers!(a_full_disk_is_told_and_so_is_its_end: pg18);
+on_servers!(a_directory_is_used_by_one_receiver: pg18);
 on_servers!(a_dead_disk_keeps_neither_another_server_nor_the_end: pg18);
 on_servers!(a_dead_mount_with_backups_keeps_nobody: pg18);
+
+/// Starts a service that receives into a directory, with nothing else that could keep a second one out.
+fn receive_into(directory: &Path, server: &Server, scratch: &Scratch) -> Running {
+    let (sockets, port) = (server.sockets(), server.port());
+    let file = scratch.join(directory.file_name().unwrap()).with_extension("toml");
+    let text = format!(
+        "[http]\nenabled = false\n[log]\nformat = \"text\"\n\
+         [servers.main]\nconninfo = \"host={} port={port} user=postgres\"\ndirectory = \"{}\"\n",
+        sockets.display(),
+        directory.display()
+    );
+    fs::write(&file, text).unwrap();
+    Client::serve(&file).start()
+}
+
+fn a_directory_is_used_by_one_receiver(installation: Installation) {
+    let server = Server::start(installation);
+    let scratch = Scratch::new();
+    let (directory, link) = (scratch.directory("wal"), scratch.join("link"));
+    symlink(&directory, &link).unwrap();
+    let streams = || server.sql("SELECT count(*) FROM pg_stat_replication");
+    let first = receive_into(&directory, &server, &scratch);
+    wait_until("the first stream", || first.said().contains("streaming from"));
+    let second = receive_into(&link, &server, &scratch);
+    let refusal = format!("directory \"{}\" is in use by another receiver", link.display());
+    wait_until(&refusal, || second.said().contains(&refusal));
+    assert_eq!(streams(), "1");
+    first.signal(Signal::KILL);
+    wait_until("the second stream", || second.said().contains("streaming from"));
+    first.wait();
+    second.signal(Signal::TERM);
+    second.wait().succeeded();
+}
 
 /// Two segments and a half.
 const ROOM: u64 = 5 << 19;

@@ -1,6 +1,7 @@
 //! The service as a process: how it begins and ends, what systemd hears, reloads, and what is never written.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
@@ -249,6 +250,44 @@ fn a_reload_moves_what_changed_and_nothing_else(installation: Installation) {
     wait_until(said, || running.said().contains(said));
     assert!(TcpStream::connect(good).is_ok());
     assert_eq!(streams(), stream);
+    end(running);
+}
+
+/// Asks over another address of this machine whether the service is alive.
+fn is_healthy_at(address: SocketAddr) -> bool {
+    let Ok(mut stream) = TcpStream::connect(address) else { return false };
+    let mut answer = String::new();
+    let sent = stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    // It may just be ending there.
+    let asked = sent.and_then(|()| stream.read_to_string(&mut answer));
+    asked.is_ok() && answer.starts_with("HTTP/1.1 200 ")
+}
+
+#[test]
+fn a_reload_may_change_the_address_but_not_the_port() {
+    let mut setup = Setup::new("host=/nonexistent");
+    let running = setup.start();
+    setup.wait_until_listening();
+    let port = setup.address.port();
+    let elsewhere = SocketAddr::from(([127, 0, 0, 2], port));
+    for (listen, is_there) in [([0, 0, 0, 0], true), ([127, 0, 0, 1], false)] {
+        setup.address = SocketAddr::from((listen, port));
+        setup.write("");
+        running.signal(Signal::HUP);
+        wait_until("the address", || is_healthy_at(elsewhere) == is_there);
+    }
+    let before = setup.address;
+    wait_until("the first address", || is_healthy_at(before));
+
+    // The same port, but it is not we who have it there.
+    let taken = TcpListener::bind(elsewhere).unwrap();
+    setup.address = elsewhere;
+    setup.write("");
+    running.signal(Signal::HUP);
+    let said = "HTTP stays where it is: could not listen on";
+    wait_until(said, || running.said().contains(said));
+    assert!(is_healthy_at(before));
+    drop(taken);
     end(running);
 }
 

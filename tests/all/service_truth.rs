@@ -19,7 +19,7 @@ use crate::support::timelines::begin_timeline;
 use crate::support::wait_until;
 
 on_servers!(metrics_agree_with_the_server_at_every_step: pg13 pg18);
-on_servers!(a_stream_that_stands_still_shows_as_lag: pg18);
+on_servers!(a_stream_that_stands_still_shows_as_lag_and_is_given_up: pg18);
 
 /// A service with one server, `main`, and the slot `pgsiphon`.
 struct Service {
@@ -134,6 +134,11 @@ fn metrics_agree_with_the_server_at_every_step(installation: Installation) {
     service.wait_for("pgsiphon_phase{phase=\"waiting\"}", |value| value == Some(1.0));
     assert_eq!(service.sample("pgsiphon_phase{phase=\"streaming\"}"), Some(0.0));
     assert!(service.get("/readyz").starts_with("HTTP/1.1 503 "));
+    wait_until("nothing to be shown that is not known", || {
+        let of_server = ["pgsiphon_slot_", "pgsiphon_server_flushed_", "pgsiphon_lag_"];
+        let is_known = |name: &String| of_server.iter().any(|of| name.starts_with(of));
+        !service.samples().keys().any(is_known)
+    });
     server.start_again();
     agree(&service, &server);
     let reconnects = |samples: HashMap<String, f64>| -> f64 {
@@ -150,7 +155,7 @@ fn metrics_agree_with_the_server_at_every_step(installation: Installation) {
     service.end();
 }
 
-fn a_stream_that_stands_still_shows_as_lag(installation: Installation) {
+fn a_stream_that_stands_still_shows_as_lag_and_is_given_up(installation: Installation) {
     // More than what comes of the segment in which the stream begins.
     const BEFORE: u64 = 2_000_000;
     let server = source(installation).initdb(&["--wal-segsize=1"]).start();
@@ -164,7 +169,9 @@ fn a_stream_that_stands_still_shows_as_lag(installation: Installation) {
         let behind = end.zip(position(&server, SLOT)).map(|(end, flushed)| end - flushed);
         behind >= Some(1_000_000.0) && service.sample("pgsiphon_lag_bytes") == behind
     });
-    proxy.release();
+    service.wait_for("pgsiphon_lag_seconds", |seconds| seconds > Some(0.0));
+    wait_until("another attempt", || service.get("/readyz").starts_with("HTTP/1.1 503 "));
     agree(&service, &server);
+    assert_eq!(service.sample("pgsiphon_reconnects_total{reason=\"network\"}"), Some(1.0));
     service.end();
 }

@@ -32,12 +32,26 @@ pub(super) fn parse(uri: &str) -> Result<Parameters, ConninfoError> {
     set_part(&mut parameters, Keyword::Password, password)?;
     let Netlocs { hosts, ports, rest } = take_netlocs(rest, uri)?;
     set_part(&mut parameters, Keyword::Host, &hosts)?;
+    refuse_what_may_be_a_password(&ports, rest)?;
     set_part(&mut parameters, Keyword::Port, &ports)?;
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
     let dbname = path.strip_prefix('/').unwrap_or_default();
     set_part(&mut parameters, Keyword::Dbname, dbname)?;
     read_query(query, &mut parameters)?;
     Ok(parameters)
+}
+
+/// Refuses ports that are none if "@" comes later: they may be the beginning of a password with a "/" in it, which no
+/// message may show.
+fn refuse_what_may_be_a_password(ports: &str, rest: &str) -> Result<(), ConninfoError> {
+    let is_port = |port: &str| {
+        let port = port.trim_matches(is_space);
+        port.is_empty() || port.parse::<u16>().is_ok_and(|port| port > 0)
+    };
+    match rest.contains('@') && !ports.split(',').all(is_port) {
+        true => Err(ConninfoError::InvalidPort(MASK.to_owned())),
+        false => Ok(()),
+    }
 }
 
 /// Sets a parameter from a part of the URI, if the part is there.
@@ -193,6 +207,8 @@ mod tests {
             ("postgres://:p@", "password=p"),
             ("postgres://u:a?b:c@h", "user=u password='a?b:c' host=h"),
             ("postgres://h/d@b", "host=h dbname='d@b'"),
+            ("postgres://h1:5,h2:6/d@b", "host='h1,h2' port='5,6' dbname='d@b'"),
+            ("postgres://h:no/d", "host=h port=no dbname=d"),
             ("postgres://h1,h2", "host='h1,h2' port=','"),
             ("postgres://h1,[::1]:6,h3:7/db", "host='h1,::1,h3' port=',6,7' dbname=db"),
             ("postgres://[::1]?user=u&", "host='::1' user=u"),
@@ -254,6 +270,10 @@ mod tests {
             "postgres://[::1?password=hush",
             "postgres://u:%hush@h",
             "postgres://u:hush hush@h",
+            "postgres://u:hush/x@h",
+            "postgres://u:hu%sh/x@h",
+            "postgres://u:hu,sh/x@h",
+            "postgres://u:hush:5/x?y@h",
             "postgres://h?password=%hush",
             "postgres://h?password=hush%00",
             "postgres://h?password=hush hush",

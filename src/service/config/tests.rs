@@ -264,6 +264,7 @@ fn faults_of_a_connection_string_are_told_without_passwords() {
         ("host=a password='secret", "2:12: unterminated quoted string in connection info string"),
         ("host=a,b port=1,2,3", "2:12: could not match 3 port numbers to 2 hosts"),
         ("port=0", "2:12: invalid port number: \"0\""),
+        ("postgres://u:secret/x@h/d", "2:12: invalid port number: \"***\""),
         ("password=secret sslmode=on", "2:12: invalid sslmode value: \"on\""),
     ];
     assert_refused(table.map(|(conninfo, expected)| {

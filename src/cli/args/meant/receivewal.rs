@@ -114,6 +114,7 @@ fn action(
             time_index: time_index(own),
             on_dead_disk: OnDeadDisk::GiveUp,
             on_other_branch: OnOtherBranch::Refuse,
+            silence_max: None,
             sync_times: None,
         })),
     }
