@@ -62,11 +62,6 @@ impl LogWriter {
         })
     }
 
-    /// Returns what tells how far this is.
-    pub(super) fn acknowledger(&self) -> &Acknowledger {
-        &self.acknowledger
-    }
-
     /// Takes what arrived, and settles it if the server has no more or somebody waits for it.
     pub(super) fn take(&mut self, items: Vec<WalInput>) -> Result<(), WalWriteError> {
         if items.is_empty() {

@@ -161,10 +161,14 @@ impl WalWriter {
         // To compress takes long, and a compressor's memory is not to be taken by two threads in turn, each of which
         // keeps what it once had.
         let in_place = in_place.filter(|_| config.compression.is_none());
+        let alarm = acknowledger.panic_alarm();
         let writer = LogWriter::new(config, acknowledger, on_record)?;
         let turns = Arc::new(Turns::new(receiver, writer));
         let shared = Arc::clone(&turns);
-        let worker = Worker::spawn("wal-writer", 1, move |_| shared.run());
+        let worker = Worker::spawn("wal-writer", 1, move |_| {
+            let _alarm = alarm;
+            shared.run()
+        });
         let worker = worker.map_err(WalWriteError::Thread)?;
         let inbox = WalInbox { queue: sender, turns, in_place };
         Ok((inbox, WalWriter { worker, progress, heartbeat }))

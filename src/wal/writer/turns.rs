@@ -4,14 +4,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::log_writer::LogWriter;
-use super::progress::Acknowledger;
 use super::{Suspended, WalInput, WalWriteError};
 use crate::pipeline::{InboxReceiver, Waited};
 
 /// A writer that threads use in turns, and what waits for it.
 pub(super) struct Turns {
     inbox: InboxReceiver<WalInput>,
-    acknowledger: Acknowledger,
     state: Mutex<State>,
 }
 
@@ -24,13 +22,11 @@ enum State {
 
 impl Turns {
     pub(super) fn new(inbox: InboxReceiver<WalInput>, writer: LogWriter) -> Self {
-        let acknowledger = writer.acknowledger().clone();
-        Turns { inbox, acknowledger, state: Mutex::new(State::Writing(Box::new(writer))) }
+        Turns { inbox, state: Mutex::new(State::Writing(Box::new(writer))) }
     }
 
     /// Writes until the inbox is closed: the life of the writer's thread.
     pub(super) fn run(&self) -> Result<Suspended, WalWriteError> {
-        let _alarm = self.acknowledger.panic_alarm();
         let _end = LastTurn(&self.inbox);
         self.write_until_closed()
     }
