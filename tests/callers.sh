@@ -34,7 +34,7 @@ if [ -n "$(missing)" ]; then
 fi
 
 [ $# = 1 ] || cargo build --release --quiet
-program=$(realpath "${1:-target/release/pgsiphon}")
+program=$(realpath "${1:-${CARGO_TARGET_DIR:-target}/release/pgsiphon}")
 
 # Not below a home directory: PostgreSQL refuses to run as root, and another user cannot enter there.
 work=$(mktemp -d "${TMPDIR:-/tmp}/pgsiphon-callers.XXXXXX")

@@ -14,7 +14,7 @@ cargo build --release --quiet
 
 # Not below a home directory: PostgreSQL refuses to run as root, and another user cannot enter there.
 work=$(mktemp -d "${TMPDIR:-/tmp}/pgsiphon-demo.XXXXXX")
-cp target/release/pgsiphon "$work"
+cp "${CARGO_TARGET_DIR:-target}/release/pgsiphon" "$work"
 as_user=
 if [ "$(id -u)" = 0 ]; then
     chown -R postgres "$work"
