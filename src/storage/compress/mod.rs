@@ -1,4 +1,4 @@
-//! Compressing a file while it is written, on all cores.
+//! Compressing a file while it is written, on all cores up to a bound.
 //!
 //! The thread that writes hands out blocks of the file and writes what became of them, in order; it waits
 //! only when as many blocks are on their way as there may be. Zstandard is left to libzstd's own threads,
