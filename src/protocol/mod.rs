@@ -16,6 +16,7 @@ mod message;
 mod query;
 mod server_message;
 mod startup;
+mod timeline;
 mod wal;
 
 pub use auth::{AuthMethod, AuthPolicy, ChannelBinding, PolicyError, RequireAuth, Transport};
@@ -26,6 +27,5 @@ pub use message::{Message, Row};
 pub use query::SimpleQuery;
 pub use server_message::ServerMessage;
 pub use startup::{GssAnswer, GssRequest, Session, Startup, StartupError};
-pub use wal::{
-    FlushReports, NextTimeline, ServerStatus, TimelineError, WalEvent, WalStream, WalStreamConfig,
-};
+pub use timeline::{NextTimeline, TimelineError};
+pub use wal::{FlushReports, ServerStatus, WalEvent, WalStream, WalStreamConfig};
